@@ -1,0 +1,66 @@
+/* The corpus of a job: documents read, tokenised, packed into sequences, and kept in one checksummed file that all ranks
+ * of a host map. Packing is a function of files, tokenizer, template, sequence_length and pack_seed alone; never of seed,
+ * epoch or ranks (SEMANTICS, From text to sequences). */
+#ifndef RETORT_DATA_CORPUS_H
+#define RETORT_DATA_CORPUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "fmt/tokenizer.h"
+
+enum data_format { DATA_TEXT, DATA_COMPLETION, DATA_CHAT };
+enum split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_COUNT };
+
+struct data_file {
+    const char *path;
+    enum data_format format;
+};
+
+struct corpus_spec {
+    const struct data_file *files[SPLIT_COUNT];
+    int file_count[SPLIT_COUNT];
+    int sequence_length;
+    uint64_t pack_seed;
+    bool append_eos;
+    const char *template_name; /* NULL or "auto": by hash */
+    const char *system_prompt; /* NULL: the template's own */
+};
+
+/* At most sequence_length packed tokens, borrowed from the map. */
+struct sequence {
+    uint64_t id;         /* seq_id = split << 56 | index */
+    uint64_t input_hash; /* XXH3-64 over ids, document starts, supervised bytes, label shift (SEMANTICS, Labels) */
+    int tokens, documents, labels;
+    const uint32_t *ids;          /* [tokens] */
+    const int32_t *starts;        /* [documents + 1]; starts[0] = 0, starts[documents] = tokens */
+    const unsigned char *supervised; /* [tokens]: 1 if ids[i] is a target; 0 at every document's first token */
+};
+
+/* What packing left out or repaired, for one warning each. */
+struct corpus_report {
+    int64_t documents, tokens, supervised;
+    int64_t documents_cut, documents_dropped, bytes_replaced;
+};
+
+struct corpus;
+
+/* The key of the file: hash of everything that packing depends on (file contents included). */
+int corpus_key(const struct corpus_spec *spec, const struct tokenizer *t, uint64_t *key, struct err *e);
+
+/* Builds the file at path (through a temporary name). Errors name file and line: a line that is not JSON, a missing
+ * field, an empty split, a split without a supervised token. */
+int corpus_build(const char *path, uint64_t key, const struct corpus_spec *spec, const struct tokenizer *t,
+                 struct err *e);
+
+/* Maps and checks a built file: magic, version, sizes, key (another key: ERR_INPUT), checksum. Fuzzed. */
+int corpus_open(struct corpus **out, const char *path, uint64_t key, struct err *e);
+void corpus_close(struct corpus *c);
+
+int64_t corpus_count(const struct corpus *c, enum split split); /* sequences */
+struct sequence corpus_sequence(const struct corpus *c, enum split split, int64_t index);
+const struct corpus_report *corpus_report(const struct corpus *c, enum split split);
+int corpus_sequence_length(const struct corpus *c);
+
+#endif

@@ -1,0 +1,52 @@
+/* The only door to a GEMM: f32 through OpenBLAS, bf16 (f32 accumulate) through oneDNN where the CPU has it, expanded
+ * panel by panel into f32 where it has not.
+ *
+ * All matrices are row-major. A result depends on shape, ISA and precision alone, never on the number of threads: the
+ * door cuts fixed tiles (a function of the shape) and runs each on one thread. Nothing fails and nothing is allocated
+ * after gemm_start. Not to be called from inside a parallel region. */
+#ifndef RETORT_KERN_GEMM_H
+#define RETORT_KERN_GEMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/dtype.h"
+#include "base/err.h"
+
+/* How a model computes: what its GEMM operands are rounded to. Sums are f32 always. */
+enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_INT8, PRECISION_NF4 };
+
+/* A weight as it lies in memory, borrowed: rows = outputs, cols = inputs. dtype F32 or BF16. */
+struct matrix {
+    const void *data;
+    enum dtype dtype;
+    int64_t rows, cols;
+};
+
+/* Gives the door its threads and their workspaces. -1 (ERR_ENVIRONMENT) if memory is short. Call again to change. */
+int gemm_start(int threads, struct err *e);
+int gemm_threads(void);
+void gemm_stop(void);
+
+/* y[M,rows] = x[M,cols] w^T; with accumulate y += . ldx, ldy: elements from one row to the next. M may be 0.
+ * precision BF16: x and w are rounded to bf16 (nearest even) on their way in. */
+void gemm_forward(enum precision precision, float *y, int64_t ldy, const float *x, int64_t ldx, struct matrix w,
+                  int64_t M, bool accumulate);
+
+/* dx[M,cols] = dy[M,rows] w; with accumulate dx += . */
+void gemm_backward_input(enum precision precision, float *dx, int64_t ldx, const float *dy, int64_t ldy,
+                         struct matrix w, int64_t M, bool accumulate);
+
+/* dw[rows,cols] += dy[M,rows]^T x[M,cols]. lddw: elements from one row of dw to the next. */
+void gemm_backward_weight(enum precision precision, float *dw, int64_t lddw, const float *dy, int64_t ldy,
+                          const float *x, int64_t ldx, int64_t rows, int64_t cols, int64_t M);
+
+/* The definitions: double sums, one element at a time. */
+void gemm_forward_ref(enum precision precision, float *y, int64_t ldy, const float *x, int64_t ldx, struct matrix w,
+                      int64_t M, bool accumulate);
+void gemm_backward_input_ref(enum precision precision, float *dx, int64_t ldx, const float *dy, int64_t ldy,
+                             struct matrix w, int64_t M, bool accumulate);
+void gemm_backward_weight_ref(enum precision precision, float *dw, int64_t lddw, const float *dy, int64_t ldy,
+                              const float *x, int64_t ldx, int64_t rows, int64_t cols, int64_t M);
+
+#endif
