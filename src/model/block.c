@@ -1,0 +1,176 @@
+#include "model/block.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kern/op_attention.h"
+#include "kern/op_linear.h"
+#include "kern/op_rms_norm.h"
+#include "kern/op_rope.h"
+#include "kern/op_swiglu.h"
+#include "model/linear.h"
+
+static const float *gain(const struct param *p)
+{
+    return p->data;
+}
+
+static float *gain_gradient(const struct model *m, const struct param *p)
+{
+    return p->trainable ? m->gradient + p->offset : NULL;
+}
+
+static int64_t width(struct range r)
+{
+    return r.end - r.first;
+}
+
+static struct attention_shape attention_of(const struct model *m, const struct batch *b)
+{
+    const struct shard *s = &m->shard;
+    return (struct attention_shape){
+        .T = b->T,
+        .documents = b->documents,
+        .start = b->start,
+        .H = (int)width(s->heads),
+        .K = (int)width(s->kv_heads),
+        .D = m->config.head_dim,
+        .kv_of = s->kv_of,
+        .ldq = width(s->q),
+        .ldk = width(s->kv),
+        .ldv = width(s->kv),
+        .ldo = width(s->q),
+        .scale = 1 / sqrtf((float)m->config.head_dim),
+    };
+}
+
+/* n = norm(x) of a whole row of the residual stream. */
+static void norm_input(struct tape *t, const struct batch *b, const struct param *p, float *r, const float *x)
+{
+    int64_t d = t->m->config.hidden_size;
+    rms_norm_forward(r, t->n, d, x, d, gain(p), (float)t->m->config.rms_norm_eps, b->T, d);
+}
+
+/* q and k: the norm of each head where the family has one, then the rotation. */
+static void heads_forward(struct tape *t, const struct batch *b, const struct layer *l, struct block_tape *k)
+{
+    const struct model *m = t->m;
+    int64_t D = m->config.head_dim, H = width(m->shard.heads), K = width(m->shard.kv_heads);
+    float eps = (float)m->config.rms_norm_eps;
+    if (l->q_norm) {
+        rms_norm_forward(k->r_q, k->q, D, k->q_raw, D, gain(l->q_norm), eps, b->T * H, D);
+        rms_norm_forward(k->r_k, k->k, D, k->k_raw, D, gain(l->k_norm), eps, b->T * K, D);
+    }
+    rope_apply(k->q, H * D, b->position, m->cos_table, m->sin_table, 1, b->T, H, D);
+    rope_apply(k->k, K * D, b->position, m->cos_table, m->sin_table, 1, b->T, K, D);
+}
+
+static void attention_part(struct tape *t, const struct batch *b, int layer, struct kv_cache *cache)
+{
+    const struct layer *l = &t->m->layers[layer];
+    struct block_tape *k = &t->blocks[layer];
+    norm_input(t, b, l->attn_norm, k->r_attn, k->x_in);
+    linear_column_forward(t, b, &l->q, layer, LIN_Q, k->q_raw, t->n, k->inner[LIN_Q]);
+    linear_column_forward(t, b, &l->k, layer, LIN_K, k->k_raw, t->n, k->inner[LIN_K]);
+    linear_column_forward(t, b, &l->v, layer, LIN_V, k->v, t->n, k->inner[LIN_V]);
+    heads_forward(t, b, l, k);
+    if (cache) {
+        kv_cache_attention(cache, t, b, layer);
+    } else {
+        struct attention_shape shape = attention_of(t->m, b);
+        attention_forward(k->attn, k->lse, k->q, k->k, k->v, &shape);
+    }
+    linear_row_forward(t, b, &l->o, layer, LIN_O, k->x_mid, k->x_in, k->attn, k->inner[LIN_O]);
+}
+
+static void mlp_part(struct tape *t, const struct batch *b, int layer, float *to)
+{
+    const struct layer *l = &t->m->layers[layer];
+    struct block_tape *k = &t->blocks[layer];
+    int64_t F = width(t->m->shard.ffn);
+    norm_input(t, b, l->mlp_norm, k->r_mlp, k->x_mid);
+    linear_column_forward(t, b, &l->gate, layer, LIN_GATE, k->gate, t->n, k->inner[LIN_GATE]);
+    linear_column_forward(t, b, &l->up, layer, LIN_UP, k->up, t->n, k->inner[LIN_UP]);
+    swiglu_forward(t->h, F, k->gate, F, k->up, F, b->T, F);
+    linear_row_forward(t, b, &l->down, layer, LIN_DOWN, to, k->x_mid, t->h, k->inner[LIN_DOWN]);
+}
+
+void block_forward(struct tape *t, const struct batch *b, int layer, float *to, struct kv_cache *cache)
+{
+    attention_part(t, b, layer, cache);
+    mlp_part(t, b, layer, to);
+}
+
+/* t->dx += dL/dx through a norm, where t->sum (row stride ld) holds dL/d(normed x). */
+static void norm_backward(struct tape *t, const struct batch *b, const struct param *p, const float *r, const float *x,
+                          int64_t ld)
+{
+    int64_t d = t->m->config.hidden_size;
+    rms_norm_backward(t->dx, d, gain_gradient(t->m, p), t->sum, ld, x, d, gain(p), r, b->T, d);
+}
+
+static void mlp_backward(struct tape *t, const struct batch *b, int layer)
+{
+    const struct layer *l = &t->m->layers[layer];
+    struct block_tape *k = &t->blocks[layer];
+    int64_t F = width(t->m->shard.ffn), ld;
+    swiglu_forward(t->h, F, k->gate, F, k->up, F, b->T, F);
+    linear_row_backward(t, b, &l->down, layer, LIN_DOWN, t->dh, t->dx, t->h, k->inner[LIN_DOWN]);
+    /* the gradients take the place of gate and up, which nothing needs any more */
+    swiglu_backward(k->gate, F, k->up, F, t->dh, F, k->gate, F, k->up, F, b->T, F);
+    norm_input(t, b, l->mlp_norm, k->r_mlp, k->x_mid);
+    const struct linear_use uses[] = {
+        {&l->gate, LIN_GATE, k->gate, k->inner[LIN_GATE]},
+        {&l->up, LIN_UP, k->up, k->inner[LIN_UP]},
+    };
+    linear_column_backward(t, b, uses, 2, layer, t->n, &ld);
+    norm_backward(t, b, l->mlp_norm, k->r_mlp, k->x_mid, ld);
+}
+
+/* One of q, k: the gradient through each head's norm, in place (d is [T, heads, D]). scratch is q or k after the rotation,
+ * which nothing needs any more. */
+static void head_norm_backward(const struct tape *t, const struct param *p, float *d, const float *raw, const float *r,
+                               float *scratch, int64_t rows)
+{
+    int64_t D = t->m->config.head_dim;
+    memset(scratch, 0, (size_t)(rows * D) * sizeof *scratch);
+    rms_norm_backward(scratch, D, gain_gradient(t->m, p), d, D, raw, D, gain(p), r, rows, D);
+    memcpy(d, scratch, (size_t)(rows * D) * sizeof *scratch);
+}
+
+static void heads_backward(struct tape *t, const struct batch *b, const struct layer *l, struct block_tape *k)
+{
+    const struct model *m = t->m;
+    int64_t D = m->config.head_dim, H = width(m->shard.heads), K = width(m->shard.kv_heads);
+    rope_apply(t->dq, H * D, b->position, m->cos_table, m->sin_table, -1, b->T, H, D);
+    rope_apply(t->dk, K * D, b->position, m->cos_table, m->sin_table, -1, b->T, K, D);
+    if (l->q_norm) {
+        head_norm_backward(t, l->q_norm, t->dq, k->q_raw, k->r_q, k->q, b->T * H);
+        head_norm_backward(t, l->k_norm, t->dk, k->k_raw, k->r_k, k->k, b->T * K);
+    }
+}
+
+static void attention_part_backward(struct tape *t, const struct batch *b, int layer)
+{
+    const struct layer *l = &t->m->layers[layer];
+    struct block_tape *k = &t->blocks[layer];
+    struct attention_shape shape = attention_of(t->m, b);
+    int64_t ld;
+    linear_row_backward(t, b, &l->o, layer, LIN_O, t->dattn, t->dx, k->attn, k->inner[LIN_O]);
+    attention_backward(t->dq, t->dk, t->dv, t->delta, t->dattn, k->q, k->k, k->v, k->attn, k->lse, &shape);
+    heads_backward(t, b, l, k);
+    norm_input(t, b, l->attn_norm, k->r_attn, k->x_in);
+    const struct linear_use uses[] = {
+        {&l->q, LIN_Q, t->dq, k->inner[LIN_Q]},
+        {&l->k, LIN_K, t->dk, k->inner[LIN_K]},
+        {&l->v, LIN_V, t->dv, k->inner[LIN_V]},
+    };
+    linear_column_backward(t, b, uses, 3, layer, t->n, &ld);
+    norm_backward(t, b, l->attn_norm, k->r_attn, k->x_in, ld);
+}
+
+void block_backward(struct tape *t, const struct batch *b, int layer)
+{
+    mlp_backward(t, b, layer);
+    attention_part_backward(t, b, layer);
+}

@@ -1,0 +1,171 @@
+#include "model/linear.h"
+
+#include "kern/op_linear.h"
+#include "par/sum.h"
+
+static enum precision precision(const struct tape *t)
+{
+    return t->m->options.precision;
+}
+
+static int64_t outputs(const struct linear *l)
+{
+    return param_local_rows(l->w);
+}
+
+static int64_t inputs(const struct linear *l)
+{
+    return param_local_cols(l->w);
+}
+
+static int64_t lora_rank(const struct linear *l)
+{
+    return l->lora ? l->lora->rank : 0;
+}
+
+static float *gradient(const struct tape *t, const struct param *p)
+{
+    return t->m->gradient + p->offset;
+}
+
+static bool drops(const struct tape *t, const struct batch *b)
+{
+    return b->place && t->m->options.dropout > 0;
+}
+
+/* The same mask on the way forward and back: it is drawn again from its key. */
+static void apply_dropout(const struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot,
+                          float *y, const float *x)
+{
+    int64_t K = inputs(l);
+    dropout_apply(y, K, x, K, t->m->options.dropout, b->dropout_key, (uint64_t)layer * LIN_COUNT + (uint64_t)slot,
+                  b->place, l->w->cols.first, b->T, K);
+}
+
+static const float *adapter_input(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot,
+                                  const float *x)
+{
+    if (!drops(t, b))
+        return x;
+    apply_dropout(t, b, l, layer, slot, t->dropped, x);
+    return t->dropped;
+}
+
+void linear_column_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *y,
+                           const float *x, float *inner)
+{
+    int64_t N = outputs(l), K = inputs(l), r = lora_rank(l);
+    gemm_forward(precision(t), y, N, x, K, param_matrix(l->w), b->T, false);
+    if (l->bias)
+        bias_forward(y, N, l->bias->data, b->T, N);
+    if (!r)
+        return;
+    const float *input = adapter_input(t, b, l, layer, slot, x);
+    gemm_forward(precision(t), inner, r, input, K, param_matrix(l->lora->a), b->T, false);
+    vector_scale(inner, l->lora->scale, b->T * r);
+    gemm_forward(precision(t), y, N, inner, r, param_matrix(l->lora->b), b->T, true);
+}
+
+void linear_row_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
+                        const float *from, const float *x, float *inner)
+{
+    int64_t d = outputs(l), K = inputs(l), r = lora_rank(l), ld = d + r;
+    gemm_forward(precision(t), t->sum, ld, x, K, param_matrix(l->w), b->T, false);
+    if (r) {
+        const float *input = adapter_input(t, b, l, layer, slot, x);
+        gemm_forward(precision(t), t->sum + d, ld, input, K, param_matrix(l->lora->a), b->T, false);
+    }
+    sum_f32(&t->m->shards, t->sum, b->T * ld);
+    for (int64_t i = 0; i < b->T; i++) {
+        for (int64_t j = 0; j < d; j++)
+            to[i * d + j] = from[i * d + j] + t->sum[i * ld + j];
+        for (int64_t j = 0; j < r; j++)
+            inner[i * r + j] = l->lora->scale * t->sum[i * ld + d + j];
+    }
+    if (r)
+        gemm_forward(precision(t), to, d, inner, r, param_matrix(l->lora->b), b->T, true);
+}
+
+/* dx += dropout'(dinner A), where dinner[T, r] is the gradient of A x. */
+static void adapter_input_backward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot,
+                                   float *dx, int64_t lddx)
+{
+    int64_t K = inputs(l), r = lora_rank(l);
+    if (!drops(t, b)) {
+        gemm_backward_input(precision(t), dx, lddx, t->dinner, r, param_matrix(l->lora->a), b->T, true);
+        return;
+    }
+    gemm_backward_input(precision(t), t->dropped, K, t->dinner, r, param_matrix(l->lora->a), b->T, false);
+    apply_dropout(t, b, l, layer, slot, t->dropped, t->dropped);
+    for (int64_t i = 0; i < b->T; i++)
+        vector_add(dx + i * lddx, t->dropped + i * K, K);
+}
+
+/* With t->dinner = dL/d(A x): the gradient of A, and the adapter's part of dL/dx. */
+static void adapter_a_backward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot,
+                               float *dx, int64_t lddx, const float *x)
+{
+    int64_t K = inputs(l), r = lora_rank(l);
+    if (l->lora->a->trainable) {
+        const float *input = adapter_input(t, b, l, layer, slot, x);
+        gemm_backward_weight(precision(t), gradient(t, l->lora->a), K, t->dinner, r, input, K, r, K, b->T);
+    }
+    adapter_input_backward(t, b, l, layer, slot, dx, lddx);
+}
+
+/* y = x W^T + b + inner B^T: the gradients of W, b and B. */
+static void outputs_backward(struct tape *t, const struct batch *b, const struct linear *l, const float *dy,
+                             const float *x, const float *inner)
+{
+    int64_t N = outputs(l), K = inputs(l), r = lora_rank(l);
+    if (l->w->trainable)
+        gemm_backward_weight(precision(t), gradient(t, l->w), K, dy, N, x, K, N, K, b->T);
+    if (l->bias && l->bias->trainable)
+        bias_backward(gradient(t, l->bias), dy, N, b->T, N);
+    if (r && l->lora->b->trainable)
+        gemm_backward_weight(precision(t), gradient(t, l->lora->b), r, dy, N, inner, r, N, r, b->T);
+}
+
+void linear_column_backward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
+                            const float *x, int64_t *stride)
+{
+    int64_t d = inputs(uses[0].l), ld = d;
+    for (int i = 0; i < count; i++)
+        ld += lora_rank(uses[i].l);
+    int64_t at = d;
+    for (int i = 0; i < count; i++) {
+        const struct linear *l = uses[i].l;
+        int64_t N = outputs(l), r = lora_rank(l);
+        outputs_backward(t, b, l, uses[i].dy, x, uses[i].inner);
+        gemm_backward_input(precision(t), t->sum, ld, uses[i].dy, N, param_matrix(l->w), b->T, i > 0);
+        if (r)
+            gemm_backward_input(precision(t), t->sum + at, ld, uses[i].dy, N, param_matrix(l->lora->b), b->T, false);
+        at += r;
+    }
+    sum_f32(&t->m->shards, t->sum, b->T * ld);
+    at = d;
+    for (int i = 0; i < count; i++) {
+        const struct linear *l = uses[i].l;
+        int64_t r = lora_rank(l);
+        for (int64_t row = 0; row < b->T; row++)
+            for (int64_t j = 0; j < r; j++)
+                t->dinner[row * r + j] = l->lora->scale * t->sum[row * ld + at + j];
+        if (r)
+            adapter_a_backward(t, b, l, layer, uses[i].slot, t->sum, ld, x);
+        at += r;
+    }
+    *stride = ld;
+}
+
+void linear_row_backward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *dx,
+                         const float *dy, const float *x, const float *inner)
+{
+    int64_t d = outputs(l), K = inputs(l), r = lora_rank(l);
+    outputs_backward(t, b, l, dy, x, inner);
+    gemm_backward_input(precision(t), dx, K, dy, d, param_matrix(l->w), b->T, false);
+    if (!r)
+        return;
+    gemm_backward_input(precision(t), t->dinner, r, dy, d, param_matrix(l->lora->b), b->T, false);
+    vector_scale(t->dinner, l->lora->scale, b->T * r);
+    adapter_a_backward(t, b, l, layer, slot, dx, K, x);
+}

@@ -1,0 +1,35 @@
+/* Linear layers of a block, sharded, with their adapters. Private to src/model.
+ *
+ * Column-parallel (q, k, v, gate, up): the input is whole, each shard makes its part of the output. Row-parallel (o, down):
+ * each shard holds a part of the input and makes a part of every output's sum. An adapter's r-wide inner values that need a
+ * sum over shards ride as extra columns in the layer's own sum (SEMANTICS, Parallel models). */
+#ifndef RETORT_MODEL_LINEAR_H
+#define RETORT_MODEL_LINEAR_H
+
+#include "model/tape.h"
+
+/* y[T, out] of this shard from x[T, in]. slot: LIN_*; inner: where scale * A x goes. */
+void linear_column_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *y,
+                           const float *x, float *inner);
+
+/* to[T, hidden] = from + the whole output, summed over shards. x[T, in] is this shard's part of the input. to may be from. */
+void linear_row_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
+                        const float *from, const float *x, float *inner);
+
+/* One layer of a group that shares its input: dy[T, out] is its output's gradient. */
+struct linear_use {
+    const struct linear *l;
+    int slot;
+    const float *dy, *inner;
+};
+
+/* Accumulates the gradients of the group's parameters and leaves dL/dx, summed over shards, in t->sum with row stride
+ * *stride. x is the input that they shared. */
+void linear_column_backward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
+                            const float *x, int64_t *stride);
+
+/* dx[T, in] of this shard = dL/dx given dy[T, hidden] (whole); accumulates the parameters' gradients. */
+void linear_row_backward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *dx,
+                         const float *dy, const float *x, const float *inner);
+
+#endif

@@ -1,0 +1,132 @@
+#include "model/load.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "kern/op_linear.h"
+#include "kern/quant.h"
+#include "model/model.h"
+
+/* One tensor on its way from a file into a shard. */
+struct source {
+    const struct model *m;
+    const struct param *p;
+    const struct tensor *t;
+    int64_t cols;       /* of a row in the file */
+    uint64_t row_bytes; /* of a row in the file */
+    bool interleaved;   /* rows of a head stand as rotary pairs (GGUF, architecture llama) */
+    float *row;         /* [cols]: one row in f32 */
+};
+
+/* Global row of our parameter -> row in the file. A head of D rows stands as [D/2, 2] in such a GGUF, as [2, D/2] here. */
+static int64_t file_row(const struct source *s, int64_t row)
+{
+    if (!s->interleaved)
+        return row;
+    int64_t D = s->m->config.head_dim, half = D / 2;
+    int64_t head = row / D, in_head = row % D;
+    return head * D + in_head % half * 2 + in_head / half;
+}
+
+/* The local columns of a local row, in f32. */
+static const float *read_row(const struct source *s, int64_t local_row)
+{
+    const struct param *p = s->p;
+    const unsigned char *from = s->t->data + (uint64_t)file_row(s, p->rows.first + local_row) * s->row_bytes;
+    if (dtype_block(s->t->dtype) > 1) {
+        dequantize(s->row, from, s->t->dtype, s->cols); /* a cut may fall inside a block */
+        return s->row + p->cols.first;
+    }
+    from += p->cols.first * dtype_block_bytes(s->t->dtype);
+    dequantize(s->row, from, s->t->dtype, param_local_cols(p));
+    return s->row;
+}
+
+static int check_finite(const struct source *s, const float *x, int64_t n, int64_t local_row, struct err *e)
+{
+    int64_t bad = vector_count_not_finite(x, n);
+    if (!bad)
+        return 0;
+    return err_set(e, ERR_INPUT, "%s: tensor %s: row %lld holds %lld values that are not finite; the file is damaged",
+                   model_files_of(s->m->files, s->t), s->t->name, (long long)(s->p->rows.first + local_row),
+                   (long long)bad);
+}
+
+static void store_row(const struct param *p, void *to, int64_t local_row, const float *x)
+{
+    int64_t n = param_local_cols(p);
+    if (p->dtype == DTYPE_F32)
+        memcpy((float *)to + local_row * n, x, (size_t)n * sizeof(float));
+    else
+        convert_f32_to_bf16((uint16_t *)to + local_row * n, x, n);
+}
+
+/* Rows that lie in the file as they are needed, whole and in the right type, are used in place. */
+static bool can_borrow(const struct source *s)
+{
+    const struct param *p = s->p;
+    return !p->trainable && !s->interleaved && s->t->dtype == p->dtype && param_local_cols(p) == s->cols &&
+           (uintptr_t)s->t->data % sizeof(float) == 0;
+}
+
+static int load_param(struct source *s, struct param *p, struct err *e)
+{
+    s->p = p;
+    void *to = (void *)p->data; /* trainable: the model's own buffer */
+    bool borrow = can_borrow(s);
+    if (!to && !borrow) {
+        to = arena_try(&((struct model *)s->m)->arena, (size_t)param_elements(p), (size_t)dtype_block_bytes(p->dtype));
+        if (!to)
+            return err_set(e, ERR_ENVIRONMENT, "%s: tensor %s: no memory for %lld elements",
+                           model_files_of(s->m->files, s->t), s->t->name, (long long)param_elements(p));
+    }
+    for (int64_t i = 0; i < param_local_rows(p); i++) {
+        const float *x = read_row(s, i);
+        if (check_finite(s, x, param_local_cols(p), i, e))
+            return -1;
+        if (!borrow)
+            store_row(p, to, i, x);
+    }
+    p->data = borrow ? s->t->data + (uint64_t)p->rows.first * s->row_bytes : to;
+    return 0;
+}
+
+static int find_tensor(struct source *s, const struct param *p, struct arena *names, struct err *e)
+{
+    int64_t shape[2];
+    int rank = param_file_shape(p, shape);
+    bool gguf = model_files_is_gguf(s->m->files);
+    const char *name = gguf ? param_gguf_name(p, names) : p->name;
+    if (model_files_require(s->m->files, name, rank, shape, &s->t, e))
+        return -1;
+    s->cols = rank == 1 ? 1 : shape[1];
+    s->interleaved = gguf && p->row->permuted && s->m->config.family->gguf_permuted;
+    if (!dequantize_knows(s->t->dtype) || !dtype_bytes(s->t->dtype, s->cols, &s->row_bytes))
+        return err_set(e, ERR_INPUT, "%s: tensor %s: type %s is not read as a weight", model_files_of(s->m->files, s->t),
+                       name, dtype_name(s->t->dtype));
+    return 0;
+}
+
+int model_load(struct model *m, struct err *e)
+{
+    struct arena names;
+    arena_init(&names);
+    int64_t widest = m->config.hidden_size > m->config.intermediate_size ? m->config.hidden_size
+                                                                          : m->config.intermediate_size;
+    int64_t q = (int64_t)m->config.heads * m->config.head_dim;
+    struct source s = {.m = m, .row = mem_array((size_t)(q > widest ? q : widest), sizeof(float))};
+    int rc = 0;
+    for (int i = 0; i < m->param_count && !rc; i++) {
+        struct param *p = &m->params[i];
+        if (p->part != PART_BASE)
+            continue;
+        bool matrix = p->row->cols != DIM_ONE;
+        p->dtype = matrix && !p->trainable && m->options.precision != PRECISION_F32 ? DTYPE_BF16 : DTYPE_F32;
+        rc = find_tensor(&s, p, &names, e);
+        if (!rc)
+            rc = load_param(&s, p, e);
+    }
+    mem_free(s.row);
+    arena_release(&names);
+    return rc;
+}
