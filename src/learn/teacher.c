@@ -1,0 +1,78 @@
+#include "learn/teacher.h"
+
+#include "base/mem.h"
+#include "label/encode.h"
+#include "learn/micro_batch.h"
+#include "par/agree.h"
+
+struct teacher {
+    const struct model *m;
+    struct tape *tape;
+    struct encoder *encoder;
+    struct micro_batch batch;
+    int64_t chunk, V; /* rows of logits at once; this shard's vocabulary */
+    float *h, *logits;
+    struct arena arena;
+};
+
+enum { CHUNK_BYTES = 1 << 25, CHUNK_ROWS_MIN = 16 };
+
+static int allocate(struct teacher *t, int64_t tokens, struct err *e)
+{
+    const struct model_config *c = &t->m->config;
+    t->V = t->m->shard.vocab.end - t->m->shard.vocab.first;
+    int64_t rows = CHUNK_BYTES / (int64_t)sizeof(float) / (c->vocab_size / t->m->shard.count + 1);
+    t->chunk = rows < CHUNK_ROWS_MIN ? CHUNK_ROWS_MIN : rows;
+    t->tape = tape_new(t->m, tokens, false, e);
+    if (!t->tape)
+        return -1;
+    t->h = arena_try(&t->arena, (size_t)(tokens * c->hidden_size), sizeof(float));
+    t->logits = arena_try(&t->arena, (size_t)(t->chunk * t->V), sizeof(float));
+    if (!t->h || !t->logits)
+        return err_set(e, ERR_ENVIRONMENT, "no memory for the teacher's logits of %lld positions", (long long)t->chunk);
+    return 0;
+}
+
+struct teacher *teacher_new(const struct model *m, const struct label_spec *spec, const uint64_t *allowed, int64_t tokens,
+                            struct err *e)
+{
+    struct teacher *t = mem_alloc(sizeof *t);
+    t->m = m;
+    arena_init(&t->arena);
+    micro_batch_init(&t->batch, tokens);
+    allocate(t, tokens, e);
+    if (agree(&m->shards, e)) {
+        teacher_free(t);
+        return NULL;
+    }
+    t->encoder = encoder_new(spec, &m->shards, m->shard.vocab.first, t->V, allowed);
+    return t;
+}
+
+void teacher_free(struct teacher *t)
+{
+    if (!t)
+        return;
+    encoder_free(t->encoder);
+    tape_free(t->tape);
+    micro_batch_release(&t->batch);
+    arena_release(&t->arena);
+    mem_free(t);
+}
+
+void *teacher_label(struct teacher *t, const struct sequence *s, size_t *size)
+{
+    int64_t d = t->m->config.hidden_size;
+    micro_batch_clear(&t->batch);
+    micro_batch_add(&t->batch, s, 0, NULL);
+    struct batch b = micro_batch_view(&t->batch);
+    model_forward(t->m, t->tape, &b);
+    model_final_norm(t->m, t->tape, t->batch.rows, t->batch.n, t->h);
+    encoder_begin(t->encoder, s->id, s->input_hash, s->tokens);
+    for (int64_t first = 0; first < t->batch.n; first += t->chunk) {
+        int64_t rows = t->batch.n - first < t->chunk ? t->batch.n - first : t->chunk;
+        model_logits(t->m, t->h + first * d, rows, t->logits);
+        encoder_rows(t->encoder, t->logits, t->V, t->batch.rows + first, rows);
+    }
+    return encoder_finish(t->encoder, size);
+}
