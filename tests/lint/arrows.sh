@@ -88,8 +88,8 @@ code >"$code"
     check_includes
     only 'par/|dist/' '[[:space:]]*#[[:space:]]*include[[:space:]]*<mpi' 'includes mpi.h outside par'
     only 'par/comm\.c' '.*\<MPI_COMM_WORLD\>' 'names MPI_COMM_WORLD outside par/comm.c'
-    # base ends the program where nothing can be handed up: a broken promise, no memory
-    only 'cli/|base/assert\.c|base/mem\.c' '(.*[^_[:alnum:]])?(printf|vprintf|puts|putchar|perror|exit|_exit|quick_exit) ?\(' \
+    # base ends the program where nothing can be handed up (a broken promise, no memory), par where MPI itself fails
+    only 'cli/|base/assert\.c|base/mem\.c|par/comm\.c' '(.*[^_[:alnum:]])?(printf|vprintf|puts|putchar|perror|exit|_exit|quick_exit) ?\(' \
         'prints or exits outside cli'
     only 'cli/|base/assert\.c|base/mem\.c' '.*\<(fprintf|fputs|fputc|vfprintf|fwrite) ?\(.*\<std(out|err)\>' 'prints outside cli'
 } >"$breaches"

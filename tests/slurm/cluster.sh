@@ -105,8 +105,7 @@ start_login() {
 }
 
 wait_for_hosts() {
-    local try
-    for try in $(seq 100); do
+    for _ in $(seq 100); do
         [ "$(sinfo -h -t idle -o %D 2>/dev/null)" != "$CLUSTER_HOSTS" ] || return 0
         sleep 0.1
     done
