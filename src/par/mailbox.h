@@ -14,7 +14,7 @@ struct mailbox;
 /* Collective over c (duplicated inside). sources: the ranks that may send to this one. */
 struct mailbox *mailbox_new(const struct comm *c, const int *sources, int count);
 
-/* Collective. Waits until everything sent has left. */
+/* Collective. Waits until everything sent has left; drops what nobody has taken. Takes NULL (on all ranks). */
 void mailbox_free(struct mailbox *m);
 
 /* Local, returns at once. Takes bytes (mem_alloc'ed) over. */

@@ -29,6 +29,9 @@ void progress_poll(void);
 void progress_lock(void);
 void progress_unlock(void);
 
+/* A step function says that it has moved something: the communication thread then looks again sooner. */
+void progress_moved(void);
+
 /* Polls until done(context) says so (asked with the lock held). Returns the seconds that it took. Main thread only. */
 double progress_wait(bool (*done)(void *context), void *context);
 
