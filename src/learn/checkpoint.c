@@ -198,10 +198,10 @@ static int read_state(const char *path, const struct model *m, struct optimizer 
 }
 
 int checkpoint_load(const char *run_directory, int64_t step, const struct model *m, struct optimizer *o,
-                    const struct groups *g, struct err *e)
+                    const struct comm *readers, struct err *e)
 {
     char *path = step_path(run_directory, step, "/state.safetensors");
     read_state(path, m, o, e);
     mem_free(path);
-    return agree(&g->group, e);
+    return agree(readers, e);
 }

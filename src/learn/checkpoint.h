@@ -15,8 +15,8 @@ int checkpoint_save(const char *run_directory, int64_t step, const struct optimi
 /* Local. The newest whole checkpoint's step in run_directory, or 0. */
 int64_t checkpoint_newest(const char *run_directory);
 
-/* Collective over the student group. Fills the trainable buffer and the own moments. o NULL: weights alone. */
+/* Collective over readers. Fills the trainable buffer and the own moments. o NULL: weights alone. */
 int checkpoint_load(const char *run_directory, int64_t step, const struct model *m, struct optimizer *o,
-                    const struct groups *g, struct err *e);
+                    const struct comm *readers, struct err *e);
 
 #endif

@@ -60,19 +60,44 @@ void teacher_free(struct teacher *t)
     mem_free(t);
 }
 
-void *teacher_label(struct teacher *t, const struct sequence *s, size_t *size)
+void teacher_read(struct teacher *t, const struct sequence *s)
 {
-    int64_t d = t->m->config.hidden_size;
     micro_batch_clear(&t->batch);
     micro_batch_add(&t->batch, s, 0, NULL);
     struct batch b = micro_batch_view(&t->batch);
     model_forward(t->m, t->tape, &b);
     model_final_norm(t->m, t->tape, t->batch.rows, t->batch.n, t->h);
+}
+
+void *teacher_encode(struct teacher *t, const struct sequence *s, int64_t first, int64_t rows, size_t *size)
+{
+    int64_t d = t->m->config.hidden_size, end = first + rows;
     encoder_begin(t->encoder, s->id, s->input_hash, s->tokens);
-    for (int64_t first = 0; first < t->batch.n; first += t->chunk) {
-        int64_t rows = t->batch.n - first < t->chunk ? t->batch.n - first : t->chunk;
-        model_logits(t->m, t->h + first * d, rows, t->logits);
-        encoder_rows(t->encoder, t->logits, t->V, t->batch.rows + first, rows);
+    for (int64_t n; first < end; first += n) {
+        n = end - first < t->chunk ? end - first : t->chunk;
+        model_logits(t->m, t->h + first * d, n, t->logits);
+        encoder_rows(t->encoder, t->logits, t->V, t->batch.rows + first, n);
     }
     return encoder_finish(t->encoder, size);
+}
+
+void *teacher_label(struct teacher *t, const struct sequence *s, size_t *size)
+{
+    teacher_read(t, s);
+    return teacher_encode(t, s, 0, t->batch.n, size);
+}
+
+const float *teacher_hidden(const struct teacher *t)
+{
+    return t->h;
+}
+
+const struct target *teacher_targets(const struct teacher *t)
+{
+    return t->batch.targets;
+}
+
+const struct comm *teacher_shards(const struct teacher *t)
+{
+    return &t->m->shards;
 }

@@ -4,6 +4,7 @@
 
 #include "data/corpus.h"
 #include "label/label.h"
+#include "learn/loss.h"
 #include "model/model.h"
 
 struct teacher;
@@ -16,5 +17,17 @@ void teacher_free(struct teacher *t);
 
 /* Collective over the model's shards. Shard 0 gets the record (mem_alloc'ed), the others NULL. */
 void *teacher_label(struct teacher *t, const struct sequence *s, size_t *size);
+
+/* The same in pieces, for labels too large to stand in memory at once: teacher_read runs the sequence, then teacher_encode makes
+ * the record of label positions [first, first + rows) alone. Collective over the model's shards. */
+void teacher_read(struct teacher *t, const struct sequence *s);
+void *teacher_encode(struct teacher *t, const struct sequence *s, int64_t first, int64_t rows, size_t *size);
+
+/* Local. After teacher_read: the final norm's output at the label positions [labels, hidden], and what stands next there. */
+const float *teacher_hidden(const struct teacher *t);
+const struct target *teacher_targets(const struct teacher *t);
+
+/* Local. The communicator of its shards. */
+const struct comm *teacher_shards(const struct teacher *t);
 
 #endif

@@ -20,6 +20,16 @@ static bool is_target(const struct adapter_config *a, const char *module)
     return false;
 }
 
+/* The model keeps its own copy: the caller's adapter config may go away. */
+static void copy_adapter(struct model *m)
+{
+    struct adapter_config *a = &m->options.adapter;
+    char **targets = arena_alloc(&m->arena, (size_t)a->target_count, sizeof *targets);
+    for (int i = 0; i < a->target_count; i++)
+        targets[i] = arena_strdup(&m->arena, a->targets[i]);
+    a->targets = targets;
+}
+
 static struct param *add_param(struct model *m, enum param_role role, int layer, enum param_part part)
 {
     struct param *p = &m->params[m->param_count++];
@@ -162,6 +172,7 @@ int model_open(struct model **out, const char *path, const struct model_options 
     arena_init(&m->arena);
     m->options = *options;
     m->shards = *shards;
+    copy_adapter(m);
     open_local(m, path, key, e);
     if (agree(shards, e)) {
         model_close(m);

@@ -40,7 +40,7 @@ struct layer {
 struct model_options {
     enum precision precision;
     bool train_base;               /* method full: every base parameter is trainable */
-    struct adapter_config adapter; /* rank 0: none */
+    struct adapter_config adapter; /* rank 0: none; copied by model_open */
     bool train_adapter;            /* its parts are trainable */
     float dropout;                 /* on the adapter's input, only while training */
     int64_t positions;             /* longest document that will be asked for: size of the rotary tables */

@@ -1,0 +1,428 @@
+#include "job/context.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "kern/isa.h"
+#include "learn/checkpoint.h"
+#include "learn/vocabulary.h"
+#include "par/agree.h"
+
+static struct group_shape shape_of(struct job_group g)
+{
+    return (struct group_shape){g.replicas, g.tensor_parallel, g.pipeline_parallel};
+}
+
+enum group_plan job_plan(const struct job *job, struct group_shape *teacher, struct group_shape *student)
+{
+    *teacher = shape_of(job->ranks.teacher);
+    *student = shape_of(job->ranks.student);
+    if (job->mode == MODE_PRECOMPUTE) {
+        teacher->replicas = 0;
+        return GROUPS_ALL_TEACHERS;
+    }
+    if (job->mode == MODE_FINETUNE || job->labels.source != SOURCE_STREAM) {
+        student->replicas = 0;
+        return GROUPS_ALL_STUDENTS;
+    }
+    return GROUPS_BOTH;
+}
+
+enum precision context_precision(enum job_precision p)
+{
+    return p == JOB_BF16 ? PRECISION_BF16 : PRECISION_F32;
+}
+
+struct label_spec context_label_spec(const struct job *job)
+{
+    static const enum label_kind kinds[] = {
+        [ENCODING_SAMPLED] = LABEL_SAMPLED,
+        [ENCODING_RANDOM] = LABEL_RANDOM,
+        [ENCODING_TOP_K] = LABEL_TOP_K,
+        [ENCODING_HIDDEN] = LABEL_HIDDEN,
+    };
+    static const enum label_values values[] = {
+        [JOB_VALUES_U8] = VALUES_U8, [JOB_VALUES_F16] = VALUES_F16, [JOB_VALUES_F32] = VALUES_F32};
+    return (struct label_spec){
+        .kind = kinds[job->labels.encoding.kind],
+        .values = values[job->labels.encoding.values],
+        .threshold = job->labels.encoding.threshold,
+        .k = job->labels.encoding.k,
+        .draws = job->labels.encoding.draws,
+        .temperature = job->distill.temperature,
+        .seed = (uint64_t)job->labels.seed,
+    };
+}
+
+int64_t context_steps_sequences(const struct job *job)
+{
+    return job->train.batch_tokens / job->data.sequence_length;
+}
+
+void context_locate(const struct job *job, const char *key, struct err *e)
+{
+    err_prefix(e, "%s", job_where(job, key));
+}
+
+/* --- threads and ISA ------------------------------------------------------------------------------------------------------ */
+
+/* The cores of this rank's affinity mask, shared out among the ranks of the host: mpirun --bind-to none shows every rank all of
+ * them. */
+static int auto_threads(const struct comm *host)
+{
+    cpu_set_t mine;
+    CPU_ZERO(&mine);
+    if (sched_getaffinity(0, sizeof mine, &mine))
+        return 1;
+    int cores = CPU_COUNT(&mine), sharing = 0;
+    for (int r = 0; r < host->size; r++) {
+        cpu_set_t other = mine, both;
+        comm_broadcast(host, &other, sizeof other, r);
+        CPU_AND(&both, &mine, &other);
+        sharing += CPU_COUNT(&both) > 0;
+    }
+    return cores / sharing > 1 ? cores / sharing : 1;
+}
+
+static int start_kernels(struct context *c, struct err *e)
+{
+    int automatic = auto_threads(&c->groups.host);
+    c->threads = c->job->ranks.threads ? c->job->ranks.threads : automatic;
+    enum isa lowest = (enum isa)comm_min(c->world, isa_best());
+    isa_use(lowest);
+    gemm_start(c->threads, e);
+    if (agree(c->world, e))
+        return -1;
+    if (c->root)
+        log_info("instruction set %s, %d thread%s a rank", isa_name(lowest), c->threads, c->threads > 1 ? "s" : "");
+    if (c->threads > automatic)
+        log_warning("rank %d runs %d threads where the launch leaves it %d cores (ranks.threads)", c->world->rank,
+                    c->threads, automatic);
+    return 0;
+}
+
+/* --- tokenizers and configs ------------------------------------------------------------------------------------------------- */
+
+static int read_config(const struct job *job, const char *key, const char *path, struct model_config *config,
+                       struct tokenizer **tokenizer, struct err *e)
+{
+    struct model_files *files;
+    if (!path)
+        return 0;
+    if (model_files_open_config(&files, path, e)) {
+        context_locate(job, key, e);
+        return -1;
+    }
+    *config = *model_files_config(files);
+    model_files_close(files);
+    if (tokenizer_open(tokenizer, path, e)) {
+        context_locate(job, key, e);
+        return -1;
+    }
+    return 0;
+}
+
+/* A token that a model has no row for would be read from beyond its table. */
+static int check_vocabulary(const struct context *c, const struct model_config *m, const char *key, struct err *e)
+{
+    for (uint32_t i = (uint32_t)m->vocab_size; m->family && i < tokenizer_size(c->tokenizer); i++)
+        if (tokenizer_piece(c->tokenizer, i)) {
+            err_set(e, ERR_INPUT, "the tokenizer has token %u (\"%s\"), but the model's vocabulary ends at %lld", i,
+                    tokenizer_piece(c->tokenizer, i), (long long)m->vocab_size);
+            context_locate(c->job, key, e);
+            return -1;
+        }
+    return 0;
+}
+
+static int open_tokenizers(struct context *c, struct err *e)
+{
+    const struct job *job = c->job;
+    bool teacher = job->mode != MODE_FINETUNE, student = job->mode != MODE_PRECOMPUTE;
+    struct tokenizer *of_teacher = NULL, *of_student = NULL;
+    int rc = 0;
+    if (teacher)
+        rc = read_config(job, "teacher.model", job->teacher.model, &c->teacher_config, &of_teacher, e);
+    if (student && !rc)
+        rc = read_config(job, "student.model", job->student.model, &c->student_config, &of_student, e);
+    if (!rc && of_teacher && of_student)
+        rc = tokenizer_compare(of_teacher, job->teacher.model, of_student, job->student.model, e);
+    c->tokenizer = of_student ? of_student : of_teacher;
+    if (of_student && of_teacher)
+        tokenizer_close(of_teacher);
+    if (rc)
+        return rc;
+    int64_t t = c->teacher_config.family ? c->teacher_config.vocab_size : c->student_config.vocab_size;
+    int64_t s = c->student_config.family ? c->student_config.vocab_size : t;
+    c->allowed = vocabulary_allowed(c->tokenizer, t, s, &c->allowed_end);
+    if (check_vocabulary(c, &c->teacher_config, "teacher.model", e))
+        return -1;
+    return check_vocabulary(c, &c->student_config, "student.model", e);
+}
+
+/* --- the corpus ------------------------------------------------------------------------------------------------------------- */
+
+static enum data_format format_of(enum job_format f)
+{
+    return f == FORMAT_COMPLETION ? DATA_COMPLETION : f == FORMAT_CHAT ? DATA_CHAT : DATA_TEXT;
+}
+
+static struct data_file *files_of(const struct job_files *from)
+{
+    struct data_file *files = mem_array((size_t)from->count, sizeof *files);
+    for (int i = 0; i < from->count; i++)
+        files[i] = (struct data_file){from->items[i].path, format_of(from->items[i].format)};
+    return files;
+}
+
+static char *cache_directory(void)
+{
+    const char *given = getenv("RETORT_CACHE"), *temporary = getenv("TMPDIR");
+    if (given && *given)
+        return mem_strdup(given);
+    return mem_printf("%s/retort-%ld", temporary && *temporary ? temporary : "/tmp", (long)getuid());
+}
+
+/* The first rank of a host builds the file if it is not there whole; a damaged one is built again. */
+static void build_corpus(const struct corpus_spec *spec, const struct tokenizer *t, const char *path, uint64_t key,
+                         struct err *e)
+{
+    struct corpus *there;
+    struct err unreadable = {0};
+    if (file_exists(path) && !corpus_open(&there, path, key, &unreadable)) {
+        corpus_close(there);
+        return;
+    }
+    if (unreadable.code != ERR_NONE)
+        log_warning("%s; building it again", unreadable.text);
+    char *parent = file_parent(path);
+    if (!file_make_directories(parent, e))
+        corpus_build(path, key, spec, t, e);
+    mem_free(parent);
+}
+
+static int open_corpus_file(struct context *c, const struct corpus_spec *spec, struct err *e)
+{
+    uint64_t key = 0;
+    const struct comm *host = &c->groups.host;
+    char *directory = cache_directory(), *path = NULL;
+    if (host->rank == 0)
+        corpus_key(spec, c->tokenizer, &key, e);
+    comm_broadcast(host, &key, sizeof key, 0);
+    path = mem_printf("%s/corpus-%016llx.bin", directory, (unsigned long long)key);
+    if (host->rank == 0 && e->code == ERR_NONE)
+        build_corpus(spec, c->tokenizer, path, key, e);
+    int rc = agree(c->world, e);
+    if (!rc) {
+        corpus_open(&c->corpus, path, key, e);
+        rc = agree(c->world, e);
+    }
+    mem_free(path);
+    mem_free(directory);
+    return rc;
+}
+
+static void log_corpus(const struct context *c)
+{
+    static const char *const names[SPLIT_COUNT] = {"train", "validation"};
+    for (enum split s = SPLIT_TRAIN; s < SPLIT_COUNT; s++) {
+        const struct corpus_report *r = corpus_report(c->corpus, s);
+        log_info("data.%s: %lld documents in %lld sequences, %lld tokens, %lld supervised", names[s],
+                 (long long)r->documents, (long long)corpus_count(c->corpus, s), (long long)r->tokens,
+                 (long long)r->supervised);
+        if (r->documents_cut)
+            log_warning("data.%s: %lld documents were longer than data.sequence_length and lost their end", names[s],
+                        (long long)r->documents_cut);
+        if (r->documents_dropped)
+            log_warning("data.%s: %lld documents had no supervised token left and were dropped", names[s],
+                        (long long)r->documents_dropped);
+        if (r->bytes_replaced)
+            log_warning("data.%s: %lld bytes were not UTF-8 and became U+FFFD", names[s], (long long)r->bytes_replaced);
+    }
+}
+
+static int open_corpus(struct context *c, struct err *e)
+{
+    const struct job *job = c->job;
+    struct data_file *train = files_of(&job->data.train), *validation = files_of(&job->data.validation);
+    struct corpus_spec spec = {
+        .files = {train, validation},
+        .file_count = {job->mode == MODE_EVALUATE ? 0 : job->data.train.count, job->data.validation.count},
+        .sequence_length = job->data.sequence_length,
+        .pack_seed = (uint64_t)job->data.pack_seed,
+        .append_eos = job->data.append_eos,
+        .template_name = job->data.template_name,
+        .system_prompt = job->data.system_prompt,
+    };
+    int rc = open_corpus_file(c, &spec, e);
+    if (!rc && c->root)
+        log_corpus(c);
+    mem_free(train);
+    mem_free(validation);
+    return rc;
+}
+
+/* --- opening ------------------------------------------------------------------------------------------------------------------ */
+
+int context_open(struct context *c, const struct comm *world, const struct job *job, const struct run_options *options,
+                 struct err *e)
+{
+    *c = (struct context){.job = job, .world = world, .options = options};
+    struct group_shape teacher, student;
+    enum group_plan plan = job_plan(job, &teacher, &student);
+    if (groups_open(&c->groups, world, teacher, student, plan, options->role, e))
+        return -1;
+    c->root = c->groups.me.role == (plan == GROUPS_ALL_TEACHERS ? ROLE_TEACHER : ROLE_STUDENT) && c->groups.group.rank == 0;
+    if (start_kernels(c, e))
+        goto failed;
+    open_tokenizers(c, e);
+    if (agree(world, e) || open_corpus(c, e))
+        goto failed;
+    return 0;
+failed:
+    context_close(c);
+    return -1;
+}
+
+void context_close(struct context *c)
+{
+    model_close(c->teacher);
+    model_close(c->student);
+    corpus_close(c->corpus);
+    tokenizer_close(c->tokenizer);
+    mem_free(c->allowed);
+    mem_free(c->teacher_allowed);
+    mem_free(c->student_allowed);
+    groups_close(&c->groups);
+    gemm_stop();
+    *c = (struct context){0};
+}
+
+/* --- models ------------------------------------------------------------------------------------------------------------------- */
+
+static int read_adapter_config(const struct job *job, const char *key, const char *path, struct adapter_config *a,
+                               struct err *e)
+{
+    if (path && adapter_config_read(a, path, e)) {
+        context_locate(job, key, e);
+        return -1;
+    }
+    return 0;
+}
+
+int context_open_model(struct context *c, const char *path, const char *adapter, enum job_precision precision,
+                       const char *key, struct model **out, struct err *e)
+{
+    struct model_options options = {.precision = context_precision(precision),
+                                    .positions = c->job->data.sequence_length};
+    char *adapter_key = mem_printf("%.*s.adapter", (int)strcspn(key, "."), key);
+    read_adapter_config(c->job, adapter_key, adapter, &options.adapter, e);
+    int rc = agree(&c->groups.shards, e);
+    if (!rc)
+        rc = model_open(out, path, &options, &c->groups.shards, job_where(c->job, key), e);
+    if (adapter)
+        adapter_config_release(&options.adapter);
+    if (!rc && adapter) {
+        rc = model_load_adapter(*out, adapter, e);
+        if (rc)
+            context_locate(c->job, adapter_key, e);
+    }
+    mem_free(adapter_key);
+    return rc;
+}
+
+/* The adapter that student.lora asks for, or the one that student.adapter goes on with. */
+static int trained_adapter(const struct job *job, struct adapter_config *a, struct err *e)
+{
+    if (job->student.adapter)
+        return read_adapter_config(job, "student.adapter", job->student.adapter, a, e);
+    *a = (struct adapter_config){
+        .rank = job->student.lora.rank,
+        .alpha = job->student.lora.alpha,
+        .dropout = job->student.lora.dropout,
+        .rslora = job->student.lora.rslora,
+        .targets = job->student.lora.targets.items,
+        .target_count = job->student.lora.targets.count,
+    };
+    return 0;
+}
+
+static int open_trained(struct context *c, struct model **out, struct err *e)
+{
+    const struct job *job = c->job;
+    bool lora = job->student.method != METHOD_FULL;
+    struct model_options options = {
+        .precision = context_precision(job->student.precision),
+        .train_base = !lora,
+        .train_adapter = lora,
+        .positions = job->data.sequence_length,
+    };
+    if (lora)
+        trained_adapter(job, &options.adapter, e);
+    options.dropout = (float)options.adapter.dropout;
+    int rc = agree(&c->groups.shards, e);
+    if (!rc)
+        rc = model_open(out, job->student.model, &options, &c->groups.shards, job_where(job, "student.model"), e);
+    if (lora && job->student.adapter)
+        adapter_config_release(&options.adapter);
+    if (rc)
+        return -1;
+    if (!lora)
+        return 0;
+    model_init_adapter(*out, (uint64_t)job->seed);
+    return job->student.adapter ? model_load_adapter(*out, job->student.adapter, e) : 0;
+}
+
+int context_open_checkpoint(struct context *c, int64_t step, struct model **out, struct err *e)
+{
+    if (open_trained(c, out, e))
+        return -1;
+    return checkpoint_load(c->job->output, step, *out, NULL, &c->groups.shards, e);
+}
+
+static void log_placement_line(void *context, const char *text)
+{
+    (void)context;
+    log_info("%s", text);
+}
+
+static void log_placement(struct context *c)
+{
+    int64_t bytes = 0;
+    if (c->teacher)
+        bytes += model_weight_bytes(c->teacher);
+    if (c->student)
+        bytes += model_weight_bytes(c->student);
+    char *detail = mem_printf("%.1f MB of weights", 1e-6 * (double)bytes);
+    groups_describe(&c->groups, c->threads, detail, log_placement_line, NULL);
+    mem_free(detail);
+}
+
+int context_open_models(struct context *c, bool train, struct err *e)
+{
+    const struct job *job = c->job;
+    bool is_student = c->groups.me.role == ROLE_STUDENT;
+    bool local = job->mode != MODE_FINETUNE && job->labels.source != SOURCE_STREAM;
+    if (!is_student || local)
+        context_open_model(c, job->teacher.model, job->teacher.adapter, job->teacher.precision, "teacher.model",
+                           &c->teacher, e);
+    if (is_student && e->code == ERR_NONE) {
+        if (train)
+            open_trained(c, &c->student, e);
+        else
+            context_open_model(c, job->student.model, NULL, job->student.precision, "student.model", &c->student, e);
+    }
+    if (agree(c->world, e))
+        return -1;
+    if (c->teacher)
+        c->teacher_allowed = vocabulary_of_shard(c->allowed, c->teacher->shard.vocab);
+    if (c->student)
+        c->student_allowed = vocabulary_of_shard(c->allowed, c->student->shard.vocab);
+    log_placement(c);
+    return 0;
+}

@@ -1,0 +1,30 @@
+#include "job/run.h"
+
+#include "base/strbuf.h"
+#include "job/modes.h"
+#include "par/agree.h"
+
+/* The same text on every rank: the job is. */
+static int refuse_unbuilt(const struct job *job, struct err *e)
+{
+    struct strbuf missing;
+    strbuf_init(&missing);
+    int n = job_unbuilt(job, &missing);
+    for (size_t i = 0; i < missing.size; i++)
+        if (missing.data[i] == '\n')
+            missing.data[i] = i + 1 < missing.size ? ';' : 0;
+    if (n)
+        err_set(e, ERR_USAGE, "%s", missing.data);
+    strbuf_release(&missing);
+    return n ? -1 : 0;
+}
+
+int job_run(const struct comm *world, const struct job *job, const struct run_options *options, struct err *e)
+{
+    struct context c;
+    if (refuse_unbuilt(job, e) || context_open(&c, world, job, options, e))
+        return -1;
+    int rc = job->mode == MODE_EVALUATE ? mode_evaluate(&c, e) : mode_train(&c, e);
+    context_close(&c);
+    return rc;
+}

@@ -1,0 +1,35 @@
+/* Jobs: what `retort run` does once the job is parsed. Collective over the world unless said otherwise. */
+#ifndef RETORT_JOB_RUN_H
+#define RETORT_JOB_RUN_H
+
+#include <stdbool.h>
+
+#include "conf/job.h"
+#include "learn/trainer.h"
+#include "par/groups.h"
+
+/* What a run tells the program that started it; root (the rank that writes the run directory) calls, the others do not. */
+struct run_observer {
+    /* The run directory exists: the log may go there, too. */
+    void (*directory)(void *context, const char *path);
+    void (*step)(void *context, const struct step_metrics *s, int64_t steps);
+    void (*validation)(void *context, int64_t step, const struct validation_metrics *v);
+    /* A text for the user that is the result itself (the table of an evaluation). */
+    void (*result)(void *context, const char *text);
+    void *context;
+};
+
+struct run_options {
+    bool fresh;     /* replace an existing run directory */
+    bool resume;    /* insist that there is something to resume */
+    enum role role; /* --role of an MPMD launch, or ROLE_ANY */
+    const struct run_observer *observer;
+};
+
+/* Runs the job in its mode. -1 with the same error on all ranks. */
+int job_run(const struct comm *world, const struct job *job, const struct run_options *options, struct err *e);
+
+/* The shapes of the two groups and who exists in this mode (SEMANTICS, Who runs what). Local. */
+enum group_plan job_plan(const struct job *job, struct group_shape *teacher, struct group_shape *student);
+
+#endif

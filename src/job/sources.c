@@ -1,0 +1,78 @@
+#include "job/sources.h"
+
+#include "base/mem.h"
+#include "data/order.h"
+
+static void *take_local(void *context, int64_t item, const struct sequence *s, size_t *size, double *waited)
+{
+    (void)item, (void)waited;
+    struct teacher *t = context;
+    void *bytes = teacher_label(t, s, size);
+    comm_broadcast_buffer(teacher_shards(t), &bytes, size, 0);
+    return bytes;
+}
+
+struct label_source source_local(struct teacher *t)
+{
+    return (struct label_source){.take = take_local, .context = t};
+}
+
+static bool is_leader(const struct groups *g)
+{
+    return g->me.stage == 0 && g->me.shard == 0;
+}
+
+static void *take_streamed(void *context, int64_t item, const struct sequence *s, size_t *size, double *waited)
+{
+    (void)s;
+    struct stream_source *from = context;
+    void *bytes = NULL;
+    if (is_leader(from->groups))
+        bytes = stream_take(from->stream, items_maker(from->items, item), item, size, waited);
+    comm_broadcast_buffer(&from->groups->shards, &bytes, size, 0);
+    return bytes;
+}
+
+static void permit_streamed(void *context, int64_t limit)
+{
+    struct stream_source *from = context;
+    if (is_leader(from->groups))
+        stream_permit(from->stream, limit);
+}
+
+static double teacher_wait(void *context)
+{
+    struct stream_source *from = context;
+    return is_leader(from->groups) ? stream_teacher_wait(from->stream) : 0;
+}
+
+struct label_source source_stream(struct stream_source *s)
+{
+    return (struct label_source){take_streamed, permit_streamed, teacher_wait, s};
+}
+
+/* The sequence that an item labels. */
+static struct sequence sequence_of_item(const struct items *items, const struct corpus *c, uint64_t seed, int64_t item)
+{
+    if (item < items->validation)
+        return corpus_sequence(c, SPLIT_VALIDATION, item);
+    int64_t g = item - items->validation;
+    return corpus_sequence(c, SPLIT_TRAIN, order_index(seed, g, corpus_count(c, SPLIT_TRAIN)));
+}
+
+void serve_labels(struct teacher *t, struct stream *stream, const struct groups *g, const struct items *items,
+                  const struct corpus *corpus, uint64_t seed)
+{
+    int64_t end = items_end(items);
+    int me = g->me.replica;
+    for (int64_t item = items_next_made(items, me, -1); item < end; item = items_next_made(items, me, item)) {
+        int owner = items_owner(items, item);
+        if (is_leader(g))
+            stream_wait_permit(stream, owner, item);
+        struct sequence s = sequence_of_item(items, corpus, seed, item);
+        size_t size;
+        void *bytes = teacher_label(t, &s, &size);
+        if (is_leader(g))
+            stream_send(stream, owner, item, bytes, size);
+    }
+}
