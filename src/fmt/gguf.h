@@ -24,8 +24,8 @@ const struct tensor *gguf_tensor_find(const struct gguf *g, const char *name);
 
 /* Metadata. Each returns false if the key is absent or has another kind of type; outputs then stay untouched. */
 bool gguf_has(const struct gguf *g, const char *key);
-bool gguf_get_u64(const struct gguf *g, const char *key, uint64_t *value);  /* any integer type that is not negative */
-bool gguf_get_f64(const struct gguf *g, const char *key, double *value);    /* f32 or f64 */
+bool gguf_get_u64(const struct gguf *g, const char *key, uint64_t *value); /* any integer type that is not negative */
+bool gguf_get_f64(const struct gguf *g, const char *key, double *value);   /* f32 or f64 */
 bool gguf_get_bool(const struct gguf *g, const char *key, bool *value);
 /* Not terminated; borrowed from the map. */
 bool gguf_get_string(const struct gguf *g, const char *key, const char **text, size_t *size);
@@ -35,7 +35,8 @@ bool gguf_array_string(const struct gguf *g, const char *key, uint64_t i, const 
 bool gguf_array_i64(const struct gguf *g, const char *key, uint64_t i, int64_t *value);
 bool gguf_array_f64(const struct gguf *g, const char *key, uint64_t i, double *value);
 
-/* Walks all metadata keys in file order (inspect). kind is a short name of the type ("u32", "string", "array of string"). */
+/* Walks all metadata keys in file order (inspect). kind is a short name of the type ("u32", "string", "array of
+ * string"). */
 int gguf_key_count(const struct gguf *g);
 const char *gguf_key_at(const struct gguf *g, int i, const char **kind);
 

@@ -42,7 +42,8 @@ struct adapter_config {
     int rank;
     double alpha, dropout;
     bool rslora;
-    char **targets; /* "q_proj", ... (PEFT also allows a suffix pattern: refused by name unless a list or "all-linear") */
+    char *
+        *targets; /* "q_proj", ... (PEFT also allows a suffix pattern: refused by name unless a list or "all-linear") */
     int target_count;
 };
 int adapter_config_read(struct adapter_config *c, const char *directory, struct err *e);

@@ -36,12 +36,12 @@ int safetensors_parse(struct safetensors **out, const void *bytes, size_t size, 
 void safetensors_close(struct safetensors *s);
 
 int safetensors_count(const struct safetensors *s);
-const struct tensor *safetensors_at(const struct safetensors *s, int i);             /* in file order */
+const struct tensor *safetensors_at(const struct safetensors *s, int i);              /* in file order */
 const struct tensor *safetensors_find(const struct safetensors *s, const char *name); /* NULL if absent */
-const char *safetensors_metadata(const struct safetensors *s, const char *key);      /* NULL if absent */
+const char *safetensors_metadata(const struct safetensors *s, const char *key);       /* NULL if absent */
 
-/* The plan of a file to write. Every rank of a job makes the same plan and knows where each tensor goes, so that many may
- * write their parts of one file with pwrite; the header is written by one of them. */
+/* The plan of a file to write. Every rank of a job makes the same plan and knows where each tensor goes, so that many
+ * may write their parts of one file with pwrite; the header is written by one of them. */
 struct safetensors_plan;
 
 struct safetensors_plan *safetensors_plan_new(void);
@@ -50,7 +50,8 @@ void safetensors_plan_metadata(struct safetensors_plan *p, const char *key, cons
 /* The tensor's index. name is copied. Tensors are laid out in the order of these calls. */
 int safetensors_plan_add(struct safetensors_plan *p, const char *name, enum dtype dtype, int rank,
                          const int64_t *shape);
-/* Ends the plan; header becomes the bytes at offset 0 of the file (padded with spaces so that data is 64-byte aligned). */
+/* Ends the plan; header becomes the bytes at offset 0 of the file (padded with spaces so that data is 64-byte aligned).
+ */
 void safetensors_plan_finish(struct safetensors_plan *p, struct strbuf *header);
 uint64_t safetensors_plan_offset(const struct safetensors_plan *p, int index); /* from the beginning of the file */
 uint64_t safetensors_plan_size(const struct safetensors_plan *p);              /* of the whole file */
