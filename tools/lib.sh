@@ -1,7 +1,8 @@
 # What every script in tools/ shares: where the checkout is, plain messages, timed stages, the environment of MPI programs.
-# Sourced by bash scripts; it changes to the root of the checkout and does nothing else.
+# Sourced by bash scripts; it changes to the root of the checkout and does nothing else. shellcheck shell=bash
 set -euo pipefail
 script=$(readlink -f "$0")
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() {
@@ -12,6 +13,11 @@ say() {
 die() {
     printf '%s: %s\n' "${0##*/}" "$2" >&2
     exit "$1"
+}
+
+# A path that the user gave, as it was meant where the script was called.
+absolute() {
+    case $1 in /*) say "$1" ;; *) say "$called_from/$1" ;; esac
 }
 
 # The comment at the head of the calling script is its help.
