@@ -1,6 +1,5 @@
 #include "job/context.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "job/threads.h"
 #include "kern/isa.h"
 #include "learn/checkpoint.h"
 #include "learn/vocabulary.h"
@@ -71,27 +71,9 @@ void context_locate(const struct job *job, const char *key, struct err *e)
 
 /* --- threads and ISA ------------------------------------------------------------------------------------------------------ */
 
-/* The cores of this rank's affinity mask, shared out among the ranks of the host: mpirun --bind-to none shows every rank all of
- * them. */
-static int auto_threads(const struct comm *host)
-{
-    cpu_set_t mine;
-    CPU_ZERO(&mine);
-    if (sched_getaffinity(0, sizeof mine, &mine))
-        return 1;
-    int cores = CPU_COUNT(&mine), sharing = 0;
-    for (int r = 0; r < host->size; r++) {
-        cpu_set_t other = mine, both;
-        comm_broadcast(host, &other, sizeof other, r);
-        CPU_AND(&both, &mine, &other);
-        sharing += CPU_COUNT(&both) > 0;
-    }
-    return cores / sharing > 1 ? cores / sharing : 1;
-}
-
 static int start_kernels(struct context *c, struct err *e)
 {
-    int automatic = auto_threads(&c->groups.host);
+    int automatic = threads_available(&c->groups.host);
     c->threads = c->job->ranks.threads ? c->job->ranks.threads : automatic;
     enum isa lowest = (enum isa)comm_min(c->world, isa_best());
     isa_use(lowest);

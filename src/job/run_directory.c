@@ -1,27 +1,14 @@
 #include "job/run_directory.h"
 
-#include <dirent.h>
-#include <string.h>
-
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "job/output_directory.h"
 #include "learn/checkpoint.h"
 
 const char *run_directory_result(const struct job *job)
 {
     return job->student.method == METHOD_FULL ? "model" : "adapter";
-}
-
-static bool is_empty(const char *path)
-{
-    DIR *d = opendir(path);
-    int entries = 0;
-    for (struct dirent *entry; d && (entry = readdir(d));)
-        entries += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
-    if (d)
-        closedir(d);
-    return entries == 0;
 }
 
 /* The job whose directory this is; NULL with e clear if there is none. */
@@ -87,7 +74,7 @@ int run_directory_begin(struct run_start *start, const struct job *job, const st
     *start = (struct run_start){0};
     struct job *old = NULL;
     int rc = 0;
-    if (file_exists(job->output) && !is_empty(job->output)) {
+    if (file_exists(job->output) && !directory_is_empty(job->output)) {
         char *mark = file_join(job->output, "job.yaml");
         if (!file_exists(mark))
             rc = err_set(e, ERR_USAGE, "%s: %s is not empty and no run directory; choose another output",

@@ -225,6 +225,11 @@ static double row_kl(const struct row *r, const struct target *t)
     return cross + negative_entropy + tail;
 }
 
+static bool is_correct(const struct loss *l, int64_t row)
+{
+    return l->rows[row].target >= (double)l->max[row * MAX_COUNT + MAX_CE];
+}
+
 static void add_values(const struct loss *l, const struct target *targets, int64_t n, struct loss_sums *sums)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -232,7 +237,7 @@ static void add_values(const struct loss *l, const struct target *targets, int64
         sums->ce += r->lse - r->target;
         if (targets[i].set)
             sums->kl += row_kl(r, &targets[i]);
-        sums->correct += r->target >= (double)l->max[i * MAX_COUNT + MAX_CE];
+        sums->correct += is_correct(l, i);
         sums->positions++;
     }
 }
@@ -335,17 +340,16 @@ void loss_run(struct loss *l, const float *h, const struct target *targets, int6
 }
 
 void loss_log_probabilities(struct loss *l, const float *h, const struct target *targets, int64_t n, double *logp,
-                            int64_t *correct)
+                            unsigned char *correct)
 {
     int64_t d = l->m->config.hidden_size;
     for (int64_t first = 0; first < n; first += l->chunk) {
         int64_t rows = n - first < l->chunk ? n - first : l->chunk;
-        struct loss_sums sums = {0};
         model_logits(l->m, h + first * d, rows, l->logits);
         chunk_statistics(l, targets + first, rows);
-        add_values(l, targets + first, rows, &sums);
-        for (int64_t i = 0; i < rows; i++)
+        for (int64_t i = 0; i < rows; i++) {
             logp[first + i] = l->rows[i].target - l->rows[i].lse;
-        *correct += sums.correct;
+            correct[first + i] = is_correct(l, i);
+        }
     }
 }

@@ -44,9 +44,10 @@ void loss_free(struct loss *l);
 void loss_run(struct loss *l, const float *h, const struct target *targets, int64_t n, double weight, float *dh,
               struct loss_sums *sums);
 
-/* Collective over the model's shards. The log-probability of each target at temperature 1 (score). */
+/* Collective over the model's shards. The log-probability of each target at temperature 1, and whether no other token has a
+ * higher logit (score). */
 void loss_log_probabilities(struct loss *l, const float *h, const struct target *targets, int64_t n, double *logp,
-                            int64_t *correct);
+                            unsigned char *correct);
 
 /* Plain definitions in double over one whole row, for tests: loss and gradient of one position. */
 double loss_ref(const struct loss_spec *spec, const float *z, int64_t V, const struct target *t, double *dz,

@@ -91,12 +91,20 @@ static int load_param(struct source *s, struct param *p, struct err *e)
     return 0;
 }
 
+/* The tensor's name in the file, where a pruned model's block may have another number. */
+static const char *source_name(const struct model *m, const struct param *p, struct arena *names)
+{
+    const int *keep = m->options.keep;
+    int layer = keep && p->layer >= 0 ? keep[p->layer] : p->layer;
+    return arena_printf(names, model_files_is_gguf(m->files) ? p->row->gguf : p->row->hf, layer);
+}
+
 static int find_tensor(struct source *s, const struct param *p, struct arena *names, struct err *e)
 {
     int64_t shape[2];
     int rank = param_file_shape(p, shape);
     bool gguf = model_files_is_gguf(s->m->files);
-    const char *name = gguf ? param_gguf_name(p, names) : p->name;
+    const char *name = source_name(s->m, p, names);
     if (model_files_require(s->m->files, name, rank, shape, &s->t, e))
         return -1;
     s->cols = rank == 1 ? 1 : shape[1];

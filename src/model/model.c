@@ -146,6 +146,19 @@ static int check_limits(const struct model *m, const char *key, struct err *e)
     return 0;
 }
 
+/* A pruned model has the blocks that are kept. */
+static int apply_keep(struct model *m, struct err *e)
+{
+    const struct model_options *o = &m->options;
+    for (int i = 0; i < o->keep_count; i++)
+        if (o->keep[i] < 0 || o->keep[i] >= m->config.layers)
+            return err_set(e, ERR_USAGE, "%s: layer %d is asked for; the model has 0 to %d", model_files_path(m->files),
+                           o->keep[i], m->config.layers - 1);
+    if (o->keep)
+        m->config.layers = o->keep_count;
+    return 0;
+}
+
 static int open_local(struct model *m, const char *path, const char *key, struct err *e)
 {
     if (model_files_open(&m->files, path, e)) {
@@ -153,7 +166,7 @@ static int open_local(struct model *m, const char *path, const char *key, struct
         return -1;
     }
     m->config = *model_files_config(m->files);
-    if (check_limits(m, key, e) || shard_make(&m->shard, &m->config, m->shards.rank, m->shards.size, key, &m->arena, e))
+    if (apply_keep(m, e) || check_limits(m, key, e) || shard_make(&m->shard, &m->config, m->shards.rank, m->shards.size, key, &m->arena, e))
         return -1;
     add_params(m);
     if (place_trainable(m, e) || model_load(m, e)) {

@@ -43,6 +43,8 @@ struct model_options {
     struct adapter_config adapter; /* rank 0: none; copied by model_open */
     bool train_adapter;            /* its parts are trainable */
     float dropout;                 /* on the adapter's input, only while training */
+    const int *keep;               /* [keep_count]: the file's blocks that make up this model; NULL: all (prune) */
+    int keep_count;
     int64_t positions;             /* longest document that will be asked for: size of the rotary tables */
 };
 

@@ -200,8 +200,3 @@ int param_file_shape(const struct param *p, int64_t shape[2])
     shape[1] = p->global_cols;
     return p->part == PART_BASE && p->row->cols == DIM_ONE ? 1 : 2;
 }
-
-const char *param_gguf_name(const struct param *p, struct arena *a)
-{
-    return arena_printf(a, p->row->gguf, p->layer);
-}

@@ -113,7 +113,4 @@ void param_describe(struct param *p, const struct model_config *c, const struct 
 /* The shape as it stands in files: rank 1 for vectors, else 2. Returns the rank. */
 int param_file_shape(const struct param *p, int64_t shape[2]);
 
-/* The name in a GGUF file (base parts only). */
-const char *param_gguf_name(const struct param *p, struct arena *a);
-
 #endif
