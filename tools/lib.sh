@@ -1,5 +1,6 @@
 # What every script in tools/ shares: where the checkout is, plain messages, timed stages, the environment of MPI programs.
-# Sourced by bash scripts; it changes to the root of the checkout and does nothing else. shellcheck shell=bash
+# Sourced by bash scripts; it changes to the root of the checkout and does nothing else.
+# shellcheck shell=bash
 set -euo pipefail
 script=$(readlink -f "$0")
 called_from=$PWD

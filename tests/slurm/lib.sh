@@ -1,4 +1,5 @@
 # What the Slurm tests share: one line for each check, what Slurm says of a job, how MPI behaves on the virtual hosts.
+# shellcheck shell=bash
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # the virtual hosts share this machine's cores: ranks must not be bound to the same ones, nor spin
 export RETORT_MPIRUN_ARGS="--bind-to none" OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
