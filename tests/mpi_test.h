@@ -24,6 +24,7 @@
 #include "par/sum.h"
 
 static struct comm world; /* what the tests work on */
+static bool threaded;     /* the communication thread runs */
 
 static void mpi_test_log(void *context, enum log_level level, const char *line)
 {
@@ -43,7 +44,8 @@ static int mpi_test_run(int argc, char **argv, const struct CMUnitTest *tests, s
     log_set_sink(mpi_test_log, NULL);
     comm_start(&world, &multiple);
     failure_start(&world, mpi_test_leave);
-    progress_start(multiple && !(argc > 1 && strcmp(argv[1], "poll") == 0));
+    threaded = multiple && !(argc > 1 && strcmp(argv[1], "poll") == 0);
+    progress_start(threaded);
     /* one by one, so that a failure is known before the next collective */
     for (size_t i = 0; i < count; i++)
         if (_cmocka_run_group_tests(tests[i].name, &tests[i], 1, NULL, NULL) != 0)

@@ -36,4 +36,5 @@ done
 if [ "$how" = raise ]; then
     check outside raise 3 'not all ranks have answered'
     check sum all 3
+    check wrong_use none 4 '^MPI failed: MPI_ERR_RANK'
 fi

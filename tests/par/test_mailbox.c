@@ -1,6 +1,7 @@
 /* Mailboxes: order per pair, sizes from none to several fragments, the backlog, random traffic of all with all. */
 #include "mpi_test.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -147,6 +148,24 @@ static void untaken_mail_is_dropped(void **state)
     mailbox_free(NULL);
 }
 
+/* The communication thread alone sends and receives: this rank calls nothing that polls while it waits. Each rank sends
+ * another size, so the backlog says what is left here: first the own message, in the end the other one's. */
+static void the_thread_moves_traffic(void **state)
+{
+    (void)state;
+    if (!threaded || world.size == 1)
+        return;
+    struct mailbox *m = open_to_all();
+    const int next = (world.rank + 1) % world.size, previous = (world.rank + world.size - 1) % world.size;
+    const size_t mine = 1000000 * (size_t)(world.rank + 1), theirs = 1000000 * (size_t)(previous + 1);
+    mailbox_send(m, next, mem_alloc(mine), mine);
+    for (int rounds = 0; mailbox_backlog(m) != theirs; rounds++) {
+        assert_true(rounds < 20000);
+        clock_sleep(1e-3);
+    }
+    mailbox_free(m);
+}
+
 /* Two mailboxes over one communicator do not see each other's mail. */
 static void mailboxes_are_apart(void **state)
 {
@@ -175,6 +194,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(try_and_backlog),
         cmocka_unit_test(untaken_mail_is_dropped),
         cmocka_unit_test(mailboxes_are_apart),
+        cmocka_unit_test(the_thread_moves_traffic),
     };
     return mpi_test_run(argc, argv, tests, sizeof tests / sizeof *tests);
 }
