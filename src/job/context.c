@@ -1,12 +1,10 @@
 #include "job/context.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "job/job_corpus.h"
 #include "job/threads.h"
 #include "kern/isa.h"
 #include "learn/checkpoint.h"
@@ -149,63 +147,23 @@ static int open_tokenizers(struct context *c, struct err *e)
 
 /* --- the corpus ------------------------------------------------------------------------------------------------------------- */
 
-static enum data_format format_of(enum job_format f)
-{
-    return f == FORMAT_COMPLETION ? DATA_COMPLETION : f == FORMAT_CHAT ? DATA_CHAT : DATA_TEXT;
-}
-
-static struct data_file *files_of(const struct job_files *from)
-{
-    struct data_file *files = mem_array((size_t)from->count, sizeof *files);
-    for (int i = 0; i < from->count; i++)
-        files[i] = (struct data_file){from->items[i].path, format_of(from->items[i].format)};
-    return files;
-}
-
-static char *cache_directory(void)
-{
-    const char *given = getenv("RETORT_CACHE"), *temporary = getenv("TMPDIR");
-    if (given && *given)
-        return mem_strdup(given);
-    return mem_printf("%s/retort-%ld", temporary && *temporary ? temporary : "/tmp", (long)getuid());
-}
-
-/* The first rank of a host builds the file if it is not there whole; a damaged one is built again. */
-static void build_corpus(const struct corpus_spec *spec, const struct tokenizer *t, const char *path, uint64_t key,
-                         struct err *e)
-{
-    struct corpus *there;
-    struct err unreadable = {0};
-    if (file_exists(path) && !corpus_open(&there, path, key, &unreadable)) {
-        corpus_close(there);
-        return;
-    }
-    if (unreadable.code != ERR_NONE)
-        log_warning("%s; building it again", unreadable.text);
-    char *parent = file_parent(path);
-    if (!file_make_directories(parent, e))
-        corpus_build(path, key, spec, t, e);
-    mem_free(parent);
-}
-
+/* The first rank of a host builds the file, the others map it. */
 static int open_corpus_file(struct context *c, const struct corpus_spec *spec, struct err *e)
 {
     uint64_t key = 0;
     const struct comm *host = &c->groups.host;
-    char *directory = cache_directory(), *path = NULL;
     if (host->rank == 0)
         corpus_key(spec, c->tokenizer, &key, e);
     comm_broadcast(host, &key, sizeof key, 0);
-    path = mem_printf("%s/corpus-%016llx.bin", directory, (unsigned long long)key);
+    char *path = job_corpus_path(key);
     if (host->rank == 0 && e->code == ERR_NONE)
-        build_corpus(spec, c->tokenizer, path, key, e);
+        job_corpus_build(spec, c->tokenizer, path, key, e);
     int rc = agree(c->world, e);
     if (!rc) {
         corpus_open(&c->corpus, path, key, e);
         rc = agree(c->world, e);
     }
     mem_free(path);
-    mem_free(directory);
     return rc;
 }
 
@@ -230,22 +188,12 @@ static void log_corpus(const struct context *c)
 
 static int open_corpus(struct context *c, struct err *e)
 {
-    const struct job *job = c->job;
-    struct data_file *train = files_of(&job->data.train), *validation = files_of(&job->data.validation);
-    struct corpus_spec spec = {
-        .files = {train, validation},
-        .file_count = {job->mode == MODE_EVALUATE ? 0 : job->data.train.count, job->data.validation.count},
-        .sequence_length = job->data.sequence_length,
-        .pack_seed = (uint64_t)job->data.pack_seed,
-        .append_eos = job->data.append_eos,
-        .template_name = job->data.template_name,
-        .system_prompt = job->data.system_prompt,
-    };
+    struct corpus_spec spec;
+    job_corpus_spec(&spec, c->job);
     int rc = open_corpus_file(c, &spec, e);
     if (!rc && c->root)
         log_corpus(c);
-    mem_free(train);
-    mem_free(validation);
+    job_corpus_release(&spec);
     return rc;
 }
 

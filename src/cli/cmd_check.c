@@ -1,0 +1,88 @@
+/* retort check JOB: the resolved job, or what is wrong with it; nothing is run. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/console.h"
+#include "cli/job_file.h"
+#include "cli/program.h"
+#include "job/run.h"
+
+/* Each line of text as a warning. */
+static void warn_lines(char *text)
+{
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        log_warning("%s", line);
+}
+
+static void warn(const struct job *job)
+{
+    struct strbuf text;
+    strbuf_init(&text);
+    job_unbuilt(job, &text);
+    job_warnings(job, &text);
+    warn_lines(text.data);
+    strbuf_release(&text);
+}
+
+/* Missing inputs: warnings, with --files errors. */
+static int check_files(const struct job *job, bool files, struct err *e)
+{
+    struct job_path paths[64];
+    int n = job_input_paths(job, paths, 64);
+    for (int i = 0; i < n; i++) {
+        if (file_exists(paths[i].path))
+            continue;
+        if (files)
+            return err_set(e, ERR_INPUT, "%s: %s does not exist", job_where(job, paths[i].key), paths[i].path);
+        log_warning("%s: %s does not exist", job_where(job, paths[i].key), paths[i].path);
+    }
+    return 0;
+}
+
+static int check_layout(const struct job *job, int64_t ranks, struct err *e)
+{
+    struct group_shape teacher, student;
+    enum group_plan plan = job_plan(job, &teacher, &student);
+    return ranks ? groups_resolve(&teacher, &student, plan, (int)ranks, e) : 0;
+}
+
+int cmd_check(int argc, char **argv, struct err *e)
+{
+    const char *path[1] = {NULL};
+    struct option_list set = {0};
+    int64_t ranks = 0;
+    bool files = false;
+    int rc;
+    const struct option options[] = {
+        {"--set", OPTION_LIST, &set, "KEY=VALUE", "overrides a key of the job; may be repeated", NULL, false},
+        {"--ranks", OPTION_INTEGER, &ranks, "N", "check that the job fits a launch of N ranks", NULL, false},
+        {"--files", OPTION_FLAG, &files, NULL, "missing models and data are errors, not warnings", NULL, false},
+        {0},
+    };
+    static const char *const names[] = {"JOB"};
+    const struct command_line line = {
+        "check", "JOB [--set key=value]... [--ranks N] [--files]",
+        "Prints the job with every key resolved, or file:line:column, what is wrong and what is allowed.",
+        options, path, names, 1, 1};
+    if (!program_options(&line, argc, argv, &rc, e))
+        return rc;
+    struct job *job = NULL;
+    rc = job_file_read(&job, path[0], &set, NULL, e);
+    if (!rc)
+        rc = check_layout(job, ranks, e);
+    if (!rc)
+        rc = check_files(job, files, e);
+    if (!rc) {
+        struct strbuf out;
+        strbuf_init(&out);
+        job_print(job, &out);
+        console_print(out.data, out.size);
+        strbuf_release(&out);
+        warn(job);
+    }
+    job_free(job);
+    option_list_release(&set);
+    return rc;
+}

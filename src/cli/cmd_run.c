@@ -1,0 +1,103 @@
+/* retort run JOB: the job under mpirun, srun or alone. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/console.h"
+#include "cli/job_file.h"
+#include "cli/program.h"
+#include "job/run.h"
+
+struct watch {
+    double began;
+    int64_t first_step; /* of this launch */
+    double smoothed;    /* seconds a step */
+};
+
+static void attach_log(void *context, const char *path)
+{
+    (void)context;
+    char *log = file_join(path, "log.txt");
+    console_log_to(log);
+    mem_free(log);
+}
+
+static void print_eta(char *text, size_t room, double seconds)
+{
+    long s = lround(seconds);
+    if (s >= 3600)
+        snprintf(text, room, "%ldh%02ldm", s / 3600, s / 60 % 60);
+    else if (s >= 60)
+        snprintf(text, room, "%ldm%02lds", s / 60, s % 60);
+    else
+        snprintf(text, room, "%lds", s);
+}
+
+static void show_step(void *context, const struct step_metrics *s, int64_t steps)
+{
+    struct watch *w = context;
+    char line[256], eta[32];
+    w->smoothed = w->smoothed > 0 ? 0.9 * w->smoothed + 0.1 * s->seconds : s->seconds;
+    print_eta(eta, sizeof eta, w->smoothed * (double)(steps - s->step));
+    snprintf(line, sizeof line,
+             "step %lld/%lld  loss %.4f  kl %.4f  ce %.4f  lr %.2e  |g| %.3f  %.0f tok/s  label wait %.2fs  eta %s",
+             (long long)s->step, (long long)steps, s->loss, s->kl, s->ce, s->learning_rate, s->grad_norm,
+             s->seconds > 0 ? (double)s->tokens / s->seconds : 0, s->label_wait_seconds, eta);
+    console_progress(line, s->step == steps);
+}
+
+static void show_validation(void *context, int64_t step, const struct validation_metrics *v)
+{
+    (void)context;
+    char line[256];
+    snprintf(line, sizeof line, "validation at step %lld: loss %.4f  kl %.4f  ce %.4f  perplexity %.3f  accuracy %.4f",
+             (long long)step, v->loss, v->kl, v->ce, v->perplexity, v->accuracy);
+    console_progress(line, 1);
+}
+
+static void show_result(void *context, const char *text)
+{
+    (void)context;
+    console_print(text, strlen(text));
+}
+
+int cmd_run(int argc, char **argv, struct err *e)
+{
+    static const char *const roles[] = {"teacher", "student", "any", NULL};
+    const char *path[1] = {NULL};
+    struct option_list set = {0};
+    bool resume = false, fresh = false;
+    int role = ROLE_ANY, rc;
+    const struct option options[] = {
+        {"--set", OPTION_LIST, &set, "KEY=VALUE", "overrides a key of the job; may be repeated", NULL, false},
+        {"--resume", OPTION_FLAG, &resume, NULL, "insist on going on from a checkpoint", NULL, false},
+        {"--fresh", OPTION_FLAG, &fresh, NULL, "replace an existing run directory", NULL, false},
+        {"--role", OPTION_CHOICE, &role, "ROLE", "this rank's role in an MPMD launch", roles, false},
+        {0},
+    };
+    static const char *const names[] = {"JOB"};
+    const struct command_line line = {
+        "run", "JOB [--set key=value]... [--resume | --fresh] [--role ROLE]",
+        "Runs the job: distill, finetune or evaluate. Start it under mpirun or srun with the ranks that the job asks for. A run\n"
+        "that was stopped goes on from its last checkpoint by itself.",
+        options, path, names, 1, 1};
+    if (!program_options(&line, argc, argv, &rc, e))
+        return rc;
+    const struct comm *world = program_world();
+    struct watch watch = {.began = clock_seconds()};
+    struct run_observer observer = {attach_log, show_step, show_validation, show_result, &watch};
+    struct run_options run = {fresh, resume, (enum role)role, &observer};
+    struct job *job = NULL;
+    if (resume && fresh)
+        rc = err_set(e, ERR_USAGE, "--resume and --fresh exclude each other");
+    else
+        rc = job_file_read(&job, path[0], &set, world, e);
+    if (!rc)
+        rc = job_run(world, job, &run, e);
+    job_free(job);
+    option_list_release(&set);
+    return rc;
+}

@@ -1,0 +1,127 @@
+#include "cli/console.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+static struct {
+    FILE *log;
+    int terminal;     /* of console_is_terminal, asked once */
+    int line_is_open; /* a progress line stands on the terminal */
+    double last_plain;
+} console = {.last_plain = -1e9};
+
+static const double plain_seconds = 5;
+
+/* mpirun and srun read our stderr through a pipe; what the user sees is theirs. */
+static int launcher_has_terminal(void)
+{
+    char path[64], target[256];
+    if (!getenv("OMPI_COMM_WORLD_SIZE") && !getenv("PMIX_RANK"))
+        return 0;
+    snprintf(path, sizeof path, "/proc/%ld/fd/2", (long)getppid());
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    if (n <= 0)
+        return 0;
+    target[n] = 0;
+    return !strncmp(target, "/dev/pts/", 9) || !strncmp(target, "/dev/tty", 8);
+}
+
+int console_is_terminal(void)
+{
+    return isatty(STDERR_FILENO) || launcher_has_terminal();
+}
+
+int console_output_is_terminal(void)
+{
+    return isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+}
+
+static void close_line(void)
+{
+    if (console.line_is_open)
+        fputs("\r\033[K", stderr);
+    console.line_is_open = 0;
+}
+
+static void write_log(const char *line)
+{
+    char stamp[32];
+    time_t now = time(NULL);
+    struct tm t;
+    if (!console.log)
+        return;
+    strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", localtime_r(&now, &t));
+    fprintf(console.log, "%s %s\n", stamp, line);
+    fflush(console.log);
+}
+
+static void sink(void *context, enum log_level level, const char *line)
+{
+    (void)context;
+    static const char *const marks[] = {"debug: ", "", "warning: ", "retort: "};
+    char whole[4096];
+    snprintf(whole, sizeof whole, "%s%s", marks[level], line);
+    close_line();
+    fprintf(stderr, "%s\n", whole);
+    fflush(stderr);
+    write_log(whole);
+}
+
+void console_start(void)
+{
+    console.terminal = console_is_terminal();
+    log_set_sink(sink, NULL);
+}
+
+void console_log_to(const char *path)
+{
+    console.log = fopen(path, "a");
+    if (!console.log)
+        log_warning("%s: cannot be written; the log goes to stderr alone", path);
+}
+
+void console_stop(void)
+{
+    close_line();
+    log_set_sink(NULL, NULL);
+    if (console.log)
+        fclose(console.log);
+    console.log = NULL;
+}
+
+void console_progress(const char *text, int is_last)
+{
+    double now = clock_seconds();
+    int due = is_last || now - console.last_plain >= plain_seconds;
+    if (due) {
+        console.last_plain = now;
+        write_log(text);
+    }
+    if (console.terminal) {
+        fprintf(stderr, "\r%s\033[K%s", text, is_last ? "\n" : "");
+        console.line_is_open = !is_last;
+    } else if (due) {
+        fprintf(stderr, "%s\n", text);
+    }
+    fflush(stderr);
+}
+
+void console_print(const char *bytes, size_t size)
+{
+    fwrite(bytes, 1, size, stdout);
+    fflush(stdout);
+}
+
+void console_error(const char *text)
+{
+    close_line();
+    fprintf(stderr, "retort: %s\n", text);
+    fflush(stderr);
+    write_log(text);
+}
