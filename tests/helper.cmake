@@ -38,3 +38,36 @@ function(retort_test name)
   set_tests_properties(${tests} PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT}
     ENVIRONMENT "${retort_mpi_env};${retort_san_env};${T_ENV}")
 endfunction()
+
+# retort_fuzz(name ROOM room SEEDS file... [RUNS n] [SOURCES ...] [TIMEOUT seconds])
+#
+# tests/<room>/<name>.c (or SOURCES) defines LLVMFuzzerTestOneInput. It runs as an ordinary test over the seeds and n
+# mutations of them (tests/fuzz_main.c), label fuzz. With RETORT_FUZZ (clang) it is a libFuzzer program instead; the seeds
+# are then copied into a corpus folder beside it, which libFuzzer extends.
+if(RETORT_FUZZ)
+  target_compile_options(retort_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+function(retort_fuzz name)
+  cmake_parse_arguments(F "" "ROOM;RUNS;TIMEOUT" "SEEDS;SOURCES" ${ARGN})
+  if(NOT F_SOURCES)
+    set(F_SOURCES ${name}.c)
+  endif()
+  if(NOT F_RUNS)
+    set(F_RUNS 5000)
+  endif()
+  if(NOT F_TIMEOUT)
+    set(F_TIMEOUT 120)
+  endif()
+  if(RETORT_FUZZ)
+    retort_program(${name} ${F_ROOM} ${F_SOURCES})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    file(COPY ${F_SEEDS} DESTINATION ${CMAKE_CURRENT_BINARY_DIR}/${name}-corpus)
+    add_test(NAME ${name} COMMAND ${name} -runs=${F_RUNS} -seed=1 ${CMAKE_CURRENT_BINARY_DIR}/${name}-corpus)
+  else()
+    retort_program(${name} ${F_ROOM} ${F_SOURCES} ${PROJECT_SOURCE_DIR}/tests/fuzz_main.c)
+    add_test(NAME ${name} COMMAND ${name} --runs ${F_RUNS} ${F_SEEDS} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  endif()
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT ${F_TIMEOUT} ENVIRONMENT "${retort_san_env}")
+endfunction()
