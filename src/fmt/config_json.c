@@ -82,7 +82,8 @@ static int read_rope(struct model_config *c, const struct fields *f)
 {
     static const double default_theta = 10000;
     const json_t *old = fields_get(f, "rope_scaling");
-    const char *key = old && json_object_size(old) ? "rope_scaling" : "rope_parameters";
+    bool empty = !old || (json_is_object(old) && !json_object_size(old));
+    const char *key = empty ? "rope_parameters" : "rope_scaling";
     const json_t *object = fields_get(f, key);
     if (object && !json_is_object(object))
         return fields_refuse(f, key, "expected an object or null");
