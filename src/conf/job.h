@@ -119,7 +119,7 @@ struct job {
             int64_t warmup_steps;
             double final_ratio;
         } schedule;
-        double clip_norm; /* 0: no clipping */
+        double clip_norm;                         /* 0: no clipping */
         int64_t evaluate_every, checkpoint_every; /* 0: never */
         int keep_checkpoints;
     } train;
@@ -133,36 +133,46 @@ struct job_override {
 };
 
 /* Parses text[size] (name: the job file's path as the user gave it; stands in errors), then overrides. Every error is
- * ERR_USAGE "file:line:col: key: what is wrong, what is allowed"; for overrides "--set key: ...". Every rank parses the same
- * bytes, so this is local. */
+ * ERR_USAGE "file:line:col: key: what is wrong, what is allowed"; for overrides "--set key: ...". A key that is missing
+ * is reported at the mapping where it would stand. Every rank parses the same bytes, so this is local.
+ *
+ * The value of an override is YAML: a scalar or a flow collection. It replaces the key's value; a mapping replaces all
+ * that stands below its key (what it does not name is the default again). The last override of a key counts. An
+ * override of labels.encoding.kind takes the file's keys of other kinds out of use. */
 int job_parse(struct job **out, const char *text, size_t size, const char *name, const struct job_override *overrides,
               int count, struct err *e);
 void job_free(struct job *job);
 
-/* "file:line:col: teacher.model" for a key that was in the file, "--set teacher.model" for an override, "teacher.model" for
- * a default: the beginning of an error about a value that only a later step can find wrong. Returned text lives as long
- * as the job. */
+/* "file:line:col: teacher.model" for a key that was in the file, "--set teacher.model" for an override, "teacher.model"
+ * for a default: the beginning of an error about a value that only a later step can find wrong. Returned text lives as
+ * long as the job. */
 const char *job_where(const struct job *job, const char *key);
 
 /* The resolved job as YAML: every key with its value, parsable again to the same job. */
 void job_print(const struct job *job, struct strbuf *out);
 
-/* The resolved job as one JSON-like line of the keys that make it another job (SEMANTICS, an existing run directory):
- * compares two jobs; appends the names of the differing keys, comma-separated. True if resume is allowed. */
+/* True if the run of job a (a run directory's) may be resumed as job b (the one now asked for); else the names of the
+ * keys that differ are appended, comma-separated. Some keys are free to differ, and train.steps may grow under a
+ * constant schedule (SEMANTICS, an existing run directory). */
 bool job_same_run(const struct job *a, const struct job *b, struct strbuf *differing);
 
-/* What this build does not do yet, one line each ("student.method: qlora is not built yet"), appended to out; the number of
- * lines. `check` prints them as warnings, `run` refuses with ERR_USAGE. */
+/* What this build does not do yet, one line each, appended to out ("job.yaml:7:11: student.method: qlora is not built
+ * yet\n"); the number of lines. Only of keys that the job's mode reads. `check` prints them as warnings, `run` refuses
+ * with ERR_USAGE. */
 int job_unbuilt(const struct job *job, struct strbuf *out);
 
-/* The input paths of the job that this mode reads: key, path, and whether it is a directory or file. For --files. */
+/* What is allowed and seldom meant, one line each, as in job_unbuilt. `check` prints it, and the log of a run. */
+int job_warnings(const struct job *job, struct strbuf *out);
+
+/* The input paths that this mode reads, for --files; keys are as job_where takes them ("data.train[0].path"). Returns
+ * how many there are; at most room of them are written. Strings live as long as the job. */
 struct job_path {
     const char *key, *path;
 };
 int job_input_paths(const struct job *job, struct job_path *out, int room);
 
-/* The reference of every key ("teacher.precision  f32 | bf16 | ...  default bf16  help"), of one section if section is not
- * NULL. -1, ERR_USAGE for an unknown section, naming the nearest. */
+/* The reference of every key ("teacher.precision  f32 | bf16 | ..., default bf16", the help in the next line); if
+ * section is not NULL, of that section, group or key alone. -1, ERR_USAGE for an unknown one, naming the nearest. */
 int job_keys(const char *section, struct strbuf *out, struct err *e);
 
 #endif
