@@ -21,16 +21,15 @@ void err_prefix(struct err *e, const char *format, ...)
 {
     if (e->code == ERR_NONE)
         return;
-    char old[sizeof e->text], prefix[sizeof e->text];
+    char old[sizeof e->text];
     memcpy(old, e->text, sizeof old);
     va_list ap;
     va_start(ap, format);
-    vsnprintf(prefix, sizeof prefix, format, ap);
+    int n = vsnprintf(e->text, sizeof e->text, format, ap);
     va_end(ap);
+    size_t room = sizeof e->text, used = n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
     /* a text that no longer fits is cut at its end */
-    int n = snprintf(e->text, sizeof e->text, "%s: ", prefix);
-    if (n >= 0 && (size_t)n < sizeof e->text)
-        snprintf(e->text + n, sizeof e->text - (size_t)n, "%s", old);
+    snprintf(e->text + used, room - used, ": %.*s", (int)(sizeof old - 1), old);
 }
 
 int err_errno(struct err *e, const char *format, ...)
