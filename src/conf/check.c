@@ -58,9 +58,11 @@ static int check_required(const struct job *job, struct err *e)
     for (int i = 0; (f = field_at(i)); i++) {
         if (!is_required(job, f) || !field_is_default(f, job))
             continue;
+        struct field wanted = *f;
+        wanted.none = NULL; /* "or null" would be no help here */
         struct strbuf expected;
         strbuf_init(&expected);
-        f->type->expected(f, &expected);
+        f->type->expected(&wanted, &expected);
         job_refuse(job, f->key, e, "is missing; mode: %s needs it: %s", field_choice(field_find("mode"), job)->name,
                    expected.data);
         strbuf_release(&expected);

@@ -87,7 +87,7 @@ void yaml_put_text(struct strbuf *out, const char *text)
 void yaml_put_number(struct strbuf *out, double value)
 {
     char text[32];
-    for (int digits = 1; digits <= 17; digits++) {
+    for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, value);
         if (strtod(text, NULL) == value)
             break;
