@@ -4,6 +4,8 @@
 #include "par/failure.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -19,9 +21,10 @@ struct notice {
 };
 
 static struct {
-    bool started, leaving;
+    bool started;
+    atomic_bool leaving; /* one thread of this rank is on its way out */
     struct comm comm;
-    pthread_t main_thread;
+    pthread_t main_thread, leaver;
     void (*leave)(const struct err *e);
     MPI_Request standing;
     struct notice heard; /* where the standing receive puts another rank's notice */
@@ -51,6 +54,20 @@ void failure_stop(void)
     comm_free(&failure.comm);
 }
 
+/* Only the first thread tells and ends: the communication thread may run out of memory while the main thread leaves.
+ * One that fails again on its way out has nothing left to try. */
+static void claim_the_exit(enum err_code code)
+{
+    if (!atomic_exchange(&failure.leaving, true)) {
+        failure.leaver = pthread_self();
+        return;
+    }
+    if (pthread_equal(pthread_self(), failure.leaver))
+        comm_abort(&failure.comm, (int)code);
+    for (;;)
+        pause();
+}
+
 void failure_watch(void)
 {
     if (!failure.started || failure.leaving || !pthread_equal(pthread_self(), failure.main_thread))
@@ -59,7 +76,7 @@ void failure_watch(void)
     MPI_Test(&failure.standing, &came, MPI_STATUS_IGNORE);
     if (!came)
         return;
-    failure.leaving = true;
+    claim_the_exit(failure.heard.err.code);
     failure.origin = failure.heard.rank;
     failure.leave(&failure.heard.err);
     ASSERT(!"leave has returned");
@@ -68,7 +85,7 @@ void failure_watch(void)
 void failure_raise(const struct err *e)
 {
     ASSERT(failure.started && e->code != ERR_NONE);
-    failure.leaving = true;
+    claim_the_exit(e->code);
     const struct comm *c = &failure.comm;
     struct notice *mine = &failure.mine;
     mine->rank = c->rank;

@@ -1,9 +1,9 @@
 /* Sums over ranks, added in rank order: a function of the number of ranks alone, never of message size, transport or
- * timing (SEMANTICS, Sums). Every rank gets the same bits. Built on MPI_Isend/Irecv: each rank owns a slice, adds the
- * contributions to it in rank order, and sends the result to all.
+ * timing (SEMANTICS, Sums). Every rank gets the same bits. The ranks of one host use memory that they share (window.h),
+ * others messages (exchange.h); both add in the order that combine.h defines.
  *
  * Collective over the communicator, in the same order on all its ranks; a hang here means that one rank called another
- * sum, or none. Waits watch for failures (failure.h). Size 1 costs nothing. */
+ * sum, or none. Waits watch for failures (failure.h). Size 1 costs nothing. Main thread only. */
 #ifndef RETORT_PAR_SUM_H
 #define RETORT_PAR_SUM_H
 
@@ -15,7 +15,7 @@
 void sum_f32(const struct comm *c, float *x, int64_t n);
 void sum_f64(const struct comm *c, double *x, int64_t n);
 
-/* Element-wise maximum: exact in any order. */
+/* Element-wise maximum: exact in any order. NaN if a rank has NaN there. */
 void max_f32(const struct comm *c, float *x, int64_t n);
 
 /* before[i] = the sum of x[i] over the ranks below this one, added in rank order; total[i] = over all. */

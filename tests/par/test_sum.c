@@ -3,17 +3,18 @@
 #include "mpi_test.h"
 
 #include <math.h>
+#include <sched.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "par/groups.h"
+#include "par/window.h"
 
 /* Values whose sum depends on the order: large ones that cancel, denormals, both zeros. */
 static float contribution(int rank, int64_t i)
 {
     const struct rng_block b = rng_philox(7, (uint64_t)i, (uint64_t)rank);
     const float u = (float)b.v[0] * 0x1p-31f - 1;
-    switch (i % 7) {
+    switch (b.v[2] % 7) {
     case 0:
         return rank % 2 ? -u * 1e30f : u * 1e30f;
     case 1:
@@ -57,7 +58,7 @@ static void sums_are_in_rank_order(void **state)
 {
     (void)state;
     /* both ways of sum.c, lengths that do not divide, and more ranks than elements */
-    const int64_t lengths[] = {0, 1, 2, 3, 5, 17, 1000, 1023, 1024, 1025, 4099, 8192, 50021, 100000};
+    const int64_t lengths[] = {0, 1, 2, 3, 5, 17, 1000, 1023, 1024, 1025, 4099, 8192, 50021, 65536, 65537, 100000};
     for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
         float *x = mem_array((size_t)lengths[k], sizeof *x);
         fill(x, lengths[k]);
@@ -80,20 +81,19 @@ static void split_does_not_matter(void **state)
     mem_free(x);
 }
 
-/* Longer than one piece of sum.c (4 Mi floats), checked at its seams and by samples. Element i holds contribution i + 3,
- * since the seam would else fall on a -0.0, which is its own sum. */
+/* Longer than one piece of sum.c (64 Ki floats in a window, 4 Mi by messages), checked at its seams and by samples. */
 static void long_vectors(void **state)
 {
     (void)state;
     const int64_t n = (5 << 20) + 3;
     float *x = mem_array((size_t)n, sizeof *x);
-    for (int64_t i = 0; i < n; i++)
-        x[i] = contribution(world.rank, i + 3);
+    fill(x, n);
     sum_f32(&world, x, n);
     for (int64_t at = 0; at < n; at += 9973)
-        assert_serial(x + at, at + 3, n - at < 3 ? n - at : 3);
-    assert_serial(x + (4 << 20) - 50, (4 << 20) - 47, 100);
-    assert_serial(x + n - 50, n - 47, 50);
+        assert_serial(x + at, at, n - at < 3 ? n - at : 3);
+    for (int64_t seam = 64 << 10; seam + 5 <= n; seam += 64 << 10)
+        assert_serial(x + seam - 5, seam - 5, 10);
+    assert_serial(x + n - 50, n - 50, 50);
     mem_free(x);
 }
 
@@ -205,9 +205,60 @@ static void order_is_the_communicators(void **state)
     comm_free(&reversed);
 }
 
+static bool by_messages;
+
+/* Ranks of one host would never send messages otherwise. */
+static void choose_the_transport(void **state)
+{
+    (void)state;
+    if (by_messages)
+        window_refuse(&world);
+    assert_int_equal(window_of(&world) != NULL, world.size > 1 && !by_messages);
+}
+
+/* A communicator that goes takes its window along, and the next one gets a new one. */
+static void communicators_come_and_go(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct comm c;
+        comm_split(&c, &world, world.rank % 2, world.rank);
+        if (by_messages)
+            window_refuse(&c);
+        float one = 1;
+        sum_f32(&c, &one, 1);
+        assert_true(one == (float)c.size);
+        comm_free(&c);
+    }
+}
+
+/* Many sums in a row, small and large in turn: a rank that runs ahead must not overwrite what another still reads. */
+static void many_in_a_row(void **state)
+{
+    (void)state;
+    enum { N = 20000, ROUNDS = 300 };
+    float *x = mem_array(N, sizeof *x);
+    for (int round = 0; round < ROUNDS; round++) {
+        const int64_t n = round % 3 ? 1 + round : N;
+        for (int64_t i = 0; i < n; i++)
+            x[i] = (float)((world.rank + 1) * (round + 1) + i % 64);
+        if ((round + world.rank) % 5 == 0)
+            sched_yield();
+        sum_f32(&world, x, n);
+        for (int64_t i = 0; i < n; i++)
+            assert_true(x[i] == (float)(world.size * (world.size + 1) / 2 * (round + 1) + world.size * (int)(i % 64)));
+    }
+    mem_free(x);
+}
+
+/* test_sum [messages] */
 int main(int argc, char **argv)
 {
+    by_messages = argc > 1 && strcmp(argv[1], "messages") == 0;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(choose_the_transport),
+        cmocka_unit_test(communicators_come_and_go),
+        cmocka_unit_test(many_in_a_row),
         cmocka_unit_test(sums_are_in_rank_order),
         cmocka_unit_test(split_does_not_matter),
         cmocka_unit_test(long_vectors),
