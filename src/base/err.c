@@ -17,6 +17,13 @@ int err_set(struct err *e, enum err_code code, const char *format, ...)
     return -1;
 }
 
+static void append(struct err *e, const char *text)
+{
+    size_t used = strlen(e->text), n = strlen(text), room = sizeof e->text - 1 - used;
+    memcpy(e->text + used, text, n < room ? n : room);
+    e->text[used + (n < room ? n : room)] = 0;
+}
+
 void err_prefix(struct err *e, const char *format, ...)
 {
     if (e->code == ERR_NONE)
@@ -25,11 +32,11 @@ void err_prefix(struct err *e, const char *format, ...)
     memcpy(old, e->text, sizeof old);
     va_list ap;
     va_start(ap, format);
-    int n = vsnprintf(e->text, sizeof e->text, format, ap);
+    vsnprintf(e->text, sizeof e->text, format, ap);
     va_end(ap);
-    size_t room = sizeof e->text, used = n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
     /* a text that no longer fits is cut at its end */
-    snprintf(e->text + used, room - used, ": %.*s", (int)(sizeof old - 1), old);
+    append(e, ": ");
+    append(e, old);
 }
 
 int err_errno(struct err *e, const char *format, ...)
