@@ -1,0 +1,64 @@
+/* Vectors of the instruction set at hand, through GCC's vector extensions, and exp() on one element or one vector.
+ * Private to the kernels. */
+#ifndef RETORT_KERN_SIMD_H
+#define RETORT_KERN_SIMD_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define VECTOR 16
+#elif defined(__AVX2__)
+#define VECTOR 8
+#else
+#define VECTOR 4
+#endif
+
+/* aligned(4): loads and stores anywhere; may_alias: through pointers to float */
+typedef float vector __attribute__((vector_size(4 * VECTOR), aligned(4), may_alias));
+
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+static inline float float_of_bits(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline uint32_t bits_of_float(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2) / 2. The polynomial is the minimax fit of (exp(r) - 1 - r) / r^2
+ * (relative error of exp 3e-9). 2^n comes in two factors, since 2^128 and half of 2^-126 are no normal floats; where the
+ * product is below them the result is 0. Written so that a loop over it vectorises: no branch, no call. */
+static inline float exp_one(float x)
+{
+    const float round = 0x1.8p23f; /* adding it leaves the nearest integer in the low bits */
+    const float inverse_ln2 = 0x1.715476p0f, ln2_hi = 0x1.62e4p-1f, ln2_lo = 0x1.7f7d1cp-20f;
+    float c = x < -110.0f ? -110.0f : x; /* a NaN passes both comparisons unchanged */
+    c = c > 90.0f ? 90.0f : c;
+    const float shifted = c * inverse_ln2 + round;
+    const float n = shifted - round;
+    const float r = (c - n * ln2_hi) - n * ln2_lo;
+    float p = 0x1.6a2434p-10f;
+    p = p * r + 0x1.1239e2p-7f;
+    p = p * r + 0x1.5558f2p-5f;
+    p = p * r + 0x1.555492p-3f;
+    p = p * r + 0x1.fffffcp-2f;
+    p = p * (r * r) + r + 1.0f;
+    const int32_t k = (int32_t)(bits_of_float(shifted) - bits_of_float(round)), half = k >> 1;
+    const float y = p * float_of_bits((uint32_t)(half + 127) << 23) * float_of_bits((uint32_t)(k - half + 127) << 23);
+    return y < 0x1p-126f ? 0.0f : y;
+}
+
+#endif
