@@ -74,18 +74,18 @@ static const char *last_word(const char *key)
 
 struct nearest {
     const char *wanted;
-    int limit, distance; /* distance: of the best so far, at first limit + 1 */
+    int limit, distance; /* distance: of the best so far; limit + 2: there is none */
     char *best;
 };
 
-/* key[0, n) is a candidate: a field or a group. The right word in the wrong place is as good as the worst slip. */
+/* key[0, n) is a candidate: a field or a group. The right word in the wrong place counts, but less than any slip. */
 static void consider(struct nearest *near, const char *key, size_t n)
 {
     char candidate[NODE_KEY_LIMIT];
     snprintf(candidate, sizeof candidate, "%.*s", (int)n, key);
     int distance = edit_distance(near->wanted, candidate);
-    if (distance > near->limit && !strcmp(last_word(near->wanted), last_word(candidate)))
-        distance = near->limit;
+    if (distance > near->limit)
+        distance = near->limit + (strcmp(last_word(near->wanted), last_word(candidate)) ? 2 : 1);
     if (distance < near->distance) {
         near->distance = distance;
         strcpy(near->best, candidate);
@@ -95,7 +95,7 @@ static void consider(struct nearest *near, const char *key, size_t n)
 const char *field_nearest(const char *key, char buffer[NODE_KEY_LIMIT])
 {
     int limit = slip_limit(last_word(key));
-    struct nearest near = {.wanted = key, .limit = limit, .distance = limit + 1, .best = buffer};
+    struct nearest near = {.wanted = key, .limit = limit, .distance = limit + 2, .best = buffer};
     buffer[0] = 0;
     const struct field *f;
     for (int i = 0; (f = field_at(i)); i++) {

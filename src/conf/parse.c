@@ -75,25 +75,35 @@ static int assign(struct parser *p, const struct node *n, const char *group)
     return f ? assign_field(p, f, n) : refuse_unknown(p, n, group);
 }
 
-static void set_default(struct parser *p, const struct field *f)
+static bool is_within(const struct field *f, const char *key)
+{
+    return !strcmp(f->key, key) || key_is_below(f->key, key);
+}
+
+/* The key and all below it. The defaults are one list in one text: a parser for each would be most of the work. */
+static void set_defaults(struct parser *p, const char *key)
 {
     static const struct spot nowhere = {.kind = SPOT_NONE};
     struct err e = {0};
-    struct node *n = NULL;
     const struct reading r = {&p->memory->arena, "", &e};
-    int rc = node_parse(&n, r.arena, f->fallback, strlen(f->fallback), f->key, &nowhere, &e);
-    ASSERT(!rc && n);
-    rc = f->type->read(f, n, &r, field_value(f, p->job));
-    ASSERT(!rc);
-}
-
-/* The key and all below it. */
-static void set_defaults(struct parser *p, const char *key)
-{
+    struct strbuf text;
+    strbuf_init(&text);
     const struct field *f;
     for (int i = 0; (f = field_at(i)); i++)
-        if (!strcmp(f->key, key) || key_is_below(f->key, key))
-            set_default(p, f);
+        if (is_within(f, key))
+            strbuf_printf(&text, "- %s\n", f->fallback);
+    struct node *list = NULL;
+    int rc = node_parse(&list, r.arena, text.data, text.size, "", &nowhere, &e);
+    ASSERT(!rc && list);
+    const struct node *n = list->children;
+    for (int i = 0; (f = field_at(i)); i++) {
+        if (!is_within(f, key))
+            continue;
+        rc = f->type->read(f, n, &r, field_value(f, p->job));
+        ASSERT(!rc);
+        n = n->next;
+    }
+    strbuf_release(&text);
 }
 
 static int parse_file(struct parser *p, const char *text, size_t size, const char *name)
@@ -151,7 +161,7 @@ static int settle_encoding(struct parser *p)
                               field_choice(selector, p->job)->name);
         }
         given_drop(p->memory, f->key);
-        set_default(p, f);
+        set_defaults(p, f->key);
     }
     return 0;
 }

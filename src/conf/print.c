@@ -88,6 +88,27 @@ static void describe_type(const struct field *f, struct strbuf *out)
         strbuf_printf(out, "%s%s%s", c == f->choices ? "" : " | ", c->name, c->unbuilt ? " (not built yet)" : "");
 }
 
+/* Words of text in lines from column indent_width to the right margin. */
+static void put_wrapped(const char *text, int indent_width, struct strbuf *out)
+{
+    enum { MARGIN = 110 };
+    int column = MARGIN;
+    while (*text) {
+        int n = (int)strcspn(text, " ");
+        if (column + 1 + n > MARGIN) {
+            strbuf_printf(out, "\n%*s", indent_width, "");
+            column = indent_width;
+        } else {
+            strbuf_addc(out, ' ');
+            column++;
+        }
+        strbuf_add(out, text, (size_t)n);
+        column += n;
+        text += n + (text[n] == ' ');
+    }
+    strbuf_addc(out, '\n');
+}
+
 static void describe(const struct field *f, int width, struct strbuf *out)
 {
     strbuf_printf(out, "%-*s  ", width, f->key);
@@ -98,8 +119,9 @@ static void describe(const struct field *f, int width, struct strbuf *out)
         strbuf_adds(out, ", needed in ");
         modes_list(f->required, out);
     }
-    strbuf_printf(out, "\n%-*s  %s%s%s\n", width, "", f->help, f->flags & FIELD_FREE ? " (may change at resume)" : "",
-                  f->flags & FIELD_UNBUILT ? " (not built yet)" : "");
+    strbuf_adds(out, f->flags & FIELD_FREE ? ", free to differ at resume" : "");
+    strbuf_adds(out, f->flags & FIELD_UNBUILT ? " (not built yet)" : "");
+    put_wrapped(f->help, width + 2, out);
 }
 
 static bool is_wanted(const struct field *f, const char *wanted)

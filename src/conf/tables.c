@@ -265,7 +265,7 @@ static const struct field train[] = {
      .help = "steps in which the learning rate rises linearly"},
     {FIELD(float, train.schedule.final_ratio, "0.1"), .max = 1, .modes = TRAINS,
      .help = "last learning rate over the peak (linear, cosine)"},
-    {FIELD(float, train.clip_norm, "1"), .max = 1e30, .modes = TRAINS,
+    {FIELD(float, train.clip_norm, "1"), .max = 1e12, .modes = TRAINS,
      .help = "longest gradient, as a global norm; 0: any"},
     {FIELD(int64, train.evaluate_every, "200"), .max = MOST_STEPS, .unit = "steps", .modes = TRAINS,
      .flags = FIELD_FREE, .help = "between two validations; 0: none"},
