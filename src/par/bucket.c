@@ -15,9 +15,9 @@
 
 enum {
     LANDINGS = 4,             /* pieces that may be on their way in at once */
-    LANDING_FLOATS = 8 << 20, /* all landings together: 32 MiB, */
-    PIECE_MIN = 4096,         /* unless there are very many ranks, */
-    PIECE_MAX = 1 << 18,      /* or few: 1 MiB a piece keeps a link busy */
+    LANDING_FLOATS = 8 << 20, /* room in all landings together (32 MiB), from which the piece follows */
+    PIECE_MIN = 4096,
+    PIECE_MAX = 1 << 18, /* 1 MiB keeps a link busy */
 };
 
 /* A piece of the own slice, with room for the contribution of every other rank. */

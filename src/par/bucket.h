@@ -20,8 +20,8 @@ void buckets_free(struct buckets *k);
 /* Local: the elements [*first, *end) of the whole buffer that rank owns in bucket b; may be empty. */
 void buckets_slice(const struct buckets *k, int b, int rank, int64_t *first, int64_t *end);
 
-/* Logically collective: every rank starts the same buckets in the same order. Bucket b of gradient is final; it must not
- * be touched until buckets_finish. Returns at once. */
+/* Logically collective: every rank starts the same buckets in the same order. Bucket b of gradient is final; it must
+ * not be touched until buckets_finish. Returns at once. */
 void buckets_start(struct buckets *k, int b, float *gradient);
 
 /* Waits for all started buckets: the own slices of gradient hold the sums, the rest is undefined. Returns the seconds

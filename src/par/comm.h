@@ -1,7 +1,7 @@
 /* The start and the end of MPI, and a communicator with its rank and size read once.
  *
- * MPI_COMM_WORLD is named in comm.c alone, by comm_start, which main calls. Everybody else gets a struct comm. MPI itself
- * failing is no error to return: an error handler decodes the text and aborts the job at once. */
+ * MPI_COMM_WORLD is named in comm.c alone, by comm_start, which main calls. Everybody else gets a struct comm. MPI
+ * itself failing is no error to return: an error handler decodes the text and aborts the job at once. */
 #ifndef RETORT_PAR_COMM_H
 #define RETORT_PAR_COMM_H
 

@@ -14,12 +14,12 @@
 void failure_start(const struct comm *world, void (*leave)(const struct err *e));
 void failure_stop(void);
 
-/* Local, from any thread. Logs the error ("rank N: " before it), tells all other ranks, then failure_leave. For an error of
- * this rank alone, inside a step. */
+/* Local, from any thread. Logs the error ("rank N: " before it), tells all other ranks, then failure_leave. For an
+ * error of this rank alone, inside a step. */
 _Noreturn void failure_raise(const struct err *e);
 
-/* Waits at most 5 s until every rank knows, then ends the job with the error's status (if several ranks have failed, with
- * that of the lowest). */
+/* Waits at most 5 s until every rank knows, then ends the job with the error's status (if several ranks have failed,
+ * with that of the lowest). */
 _Noreturn void failure_leave(const struct err *e);
 
 /* Local. Called by par/'s own wait loops, now and then: calls leave if another rank has failed. */

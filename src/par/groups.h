@@ -1,8 +1,8 @@
-/* The ranks of a job and their roles: a teacher group and a student group, each of `replicas` whole models, each replica
- * of `pipeline_parallel` stages of `tensor_parallel` shards.
+/* The ranks of a job and their roles: a teacher group and a student group, each of `replicas` whole models, each
+ * replica of `pipeline_parallel` stages of `tensor_parallel` shards.
  *
- * Ranks are ordered by (lowest world rank of their host, world rank), so that a replica stays on one host where it fits;
- * teachers come first; then shard fastest, stage, replica (SEMANTICS, Who runs what). */
+ * Ranks are ordered by (lowest world rank of their host, world rank), so that a replica stays on one host where it
+ * fits; teachers come first; then shard fastest, stage, replica (SEMANTICS, Who runs what). */
 #ifndef RETORT_PAR_GROUPS_H
 #define RETORT_PAR_GROUPS_H
 
@@ -25,7 +25,7 @@ struct place {
 };
 
 struct groups {
-    const struct comm *world;            /* borrowed */
+    const struct comm *world; /* borrowed */
     struct place me;
     struct group_shape teacher, student; /* resolved; replicas 0: the group does not exist */
     struct comm group;                   /* all ranks of my role, in order */
@@ -39,8 +39,8 @@ struct groups {
 /* Who exists: in `stream` both groups, else all ranks are of one role. */
 enum group_plan { GROUPS_BOTH, GROUPS_ALL_STUDENTS, GROUPS_ALL_TEACHERS };
 
-/* Local. Fills in `auto`, checks that the ranks add up: ERR_USAGE with a text that says how many ranks the job needs and
- * how many there are ("ranks.teacher 2 x 8 + ranks.student 1 x 1 need at least 17 ranks, this launch has 16"). */
+/* Local. Fills in `auto`, checks that the ranks add up: ERR_USAGE with a text that says how many ranks the job needs
+ * and how many there are ("ranks.teacher 2 x 8 + ranks.student 1 x 1 need at least 17 ranks, this launch has 16"). */
 int groups_resolve(struct group_shape *teacher, struct group_shape *student, enum group_plan plan, int ranks,
                    struct err *e);
 

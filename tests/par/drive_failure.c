@@ -14,6 +14,7 @@
 #include "par/mailbox.h"
 #include "par/progress.h"
 #include "par/sum.h"
+#include "par/window.h"
 
 static struct comm world;
 
@@ -40,6 +41,12 @@ static void wait_in_sum(void)
 static void wait_in_long_sum(void)
 {
     sum_f32(&world, x, 1 << 16);
+}
+
+static void wait_in_message_sum(void)
+{
+    window_refuse(&world);
+    sum_f32(&world, x, 1);
 }
 
 static void wait_in_agree(void)
@@ -104,6 +111,7 @@ static const struct {
     {"sum", wait_in_sum},
     {"long_sum", wait_in_long_sum},
     {"agree", wait_in_agree},
+    {"message_sum", wait_in_message_sum},
     {"split", wait_in_split},
     {"broadcast", wait_in_broadcast},
     {"gather", wait_in_gather},
