@@ -1,4 +1,4 @@
-/* How a kernel comes to exist once per instruction set: every op_*.c (and convert.c) is compiled for each level of isa.h,
+/* How a kernel comes to exist once per instruction set: every op_*.c, convert.c and panel.c is compiled for each level of isa.h,
  * with KERN_ISA as the suffix of its names, and isa.c calls the one in use through a table made from the list below.
  *
  * Private to kern. A kernel is written as `void KERNEL(name)(...)`; callers outside see name(...) from its own header.
@@ -6,6 +6,7 @@
 #ifndef RETORT_KERN_KERNEL_H
 #define RETORT_KERN_KERNEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/dtype.h"
@@ -78,7 +79,10 @@
     X(void, convert_bf16_to_f32, (float *y, const uint16_t *x, int64_t n), (y, x, n))                                  \
     X(void, convert_f32_to_f16, (uint16_t *y, const float *x, int64_t n), (y, x, n))                                   \
     X(void, convert_f16_to_f32, (float *y, const uint16_t *x, int64_t n), (y, x, n))                                   \
-    X(void, dequantize, (float *y, const void *x, enum dtype type, int64_t n), (y, x, type, n))
+    X(void, dequantize, (float *y, const void *x, enum dtype type, int64_t n), (y, x, type, n))                        \
+    X(void, panel_to_f32,                                                                                              \
+      (float *to, const void *from, enum dtype dtype, int64_t ld, int64_t rows, int64_t cols, bool round),             \
+      (to, from, dtype, ld, rows, cols, round))
 
 #define KERN_DECLARE(result, name, parameters, arguments)                                                              \
     result name##_plain parameters;                                                                                    \

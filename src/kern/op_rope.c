@@ -35,7 +35,7 @@ void rope_apply_ref(float *x, int64_t ldx, const int32_t *position, const float 
         for (int64_t h = 0; h < H; h++)
             for (int64_t i = 0; i < half; i++) {
                 float *a = x + t * ldx + h * D + i, *b = a + half;
-                const double c = cos_table[position[t] * half + i], s = direction * sin_table[position[t] * half + i];
+                const double c = cos_table[position[t] * half + i], s = (double)direction * sin_table[position[t] * half + i];
                 const double lo = *a, hi = *b;
                 *a = (float)(lo * c - hi * s);
                 *b = (float)(hi * c + lo * s);
