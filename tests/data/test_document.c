@@ -115,8 +115,9 @@ static void only_the_completion_is_supervised(void **state)
 static void answers_are_supervised(void **state)
 {
     (void)state;
-    const char *line = "{\"messages\": [{\"role\": \"user\", \"content\": \"q1\"}, {\"role\": \"assistant\", \"content\": "
-                       "\"a1\"}, {\"role\": \"user\", \"content\": \"q2\"}, {\"role\": \"assistant\", \"content\": \"a2\"}]}";
+    const char *line =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"q1\"}, {\"role\": \"assistant\", \"content\": "
+        "\"a1\"}, {\"role\": \"user\", \"content\": \"q2\"}, {\"role\": \"assistant\", \"content\": \"a2\"}]}";
     check_json(plain, "chatml", DATA_CHAT, line,
                "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n{a1<|im_end|>}\n<|im_start|>user\nq2<|im_end|>\n"
                "<|im_start|>assistant\n{a2<|im_end|>}\n");
@@ -134,7 +135,8 @@ static void a_token_across_the_bound_is_supervised(void **state)
 static void bos_comes_once(void **state)
 {
     (void)state;
-    const char *line = "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"a\"}]}";
+    const char *line =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"a\"}]}";
     check_json(with_bos, "llama2", DATA_CHAT, line, "<s>[INST] q [/INST]{ a </s>}");
     check_json(with_bos, "chatml", DATA_CHAT, line,
                "<s><|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n{a<|im_end|>}\n");

@@ -93,8 +93,10 @@ static void known_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_epoch_is_a_permutation), cmocka_unit_test(large_counts_stay_inside),
-        cmocka_unit_test(seeds_and_epochs_differ),      cmocka_unit_test(no_place_prefers_a_value),
+        cmocka_unit_test(every_epoch_is_a_permutation),
+        cmocka_unit_test(large_counts_stay_inside),
+        cmocka_unit_test(seeds_and_epochs_differ),
+        cmocka_unit_test(no_place_prefers_a_value),
         cmocka_unit_test(known_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

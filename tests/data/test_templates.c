@@ -107,7 +107,8 @@ static void every_row_equals_transformers(void **state)
 
 static void check_supervised(const char *name, const char *expected)
 {
-    const struct chat_message messages[] = {{"system", "S"}, {"user", "u1"}, {"assistant", "a1"}, {"user", "u2"}, {"assistant", "a2"}};
+    const struct chat_message messages[] = {
+        {"system", "S"}, {"user", "u1"}, {"assistant", "a1"}, {"user", "u2"}, {"assistant", "a2"}};
     struct err e = {0};
     struct chat_pieces p = {0};
     assert_done(chat_template_render(template_of(name), messages, 5, NULL, false, &p, &e), &e);
@@ -147,7 +148,8 @@ static void system_prompt_of_the_job(void **state)
     (void)state;
     check_system("smollm2", "Be kind.",
                  "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
-    check_system("smollm2", "", "<|im_start|>system\n<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
+    check_system("smollm2", "",
+                 "<|im_start|>system\n<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
     check_system("llama2", "Be kind.", "<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nhi [/INST]");
     check_system("mistral-v3", "Be kind.", "<s>[INST] Be kind.\n\nhi[/INST]");
 
@@ -184,8 +186,8 @@ static void roles_that_do_not_fit(void **state)
     check_refused("chatml", tool, 0, "without messages");
 }
 
-#define CHATML_LOOP                                                                                                    \
-    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"               \
+#define CHATML_LOOP                                                                                      \
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}" \
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 
 static int find_by_source(const char *source, const char *name, const char **found, struct err *e)

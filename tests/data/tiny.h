@@ -1,5 +1,5 @@
-/* A tokenizer small enough to be known by heart, the files of a test, and an encoder that is the tests' own: ids 0..255 are
- * the bytes, "th" and "\n\n" merge everywhere, special tokens follow. */
+/* A tokenizer small enough to be known by heart, the files of a test, and an encoder that is the tests' own: ids 0..255
+ * are the bytes, "th" and "\n\n" merge everywhere, special tokens follow. */
 #ifndef RETORT_TESTS_DATA_TINY_H
 #define RETORT_TESTS_DATA_TINY_H
 
@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/strbuf.h"
 #include "fmt/tokenizer.h"
 
 enum { TINY_TH = 256, TINY_NEWLINES, TINY_SPECIALS };
@@ -29,6 +30,9 @@ struct tiny_options {
     bool no_eot_id;            /* leaves <|eot_id|> out */
     const char *chat_template; /* NULL: none */
 };
+
+/* Its tokenizer.json. */
+void tiny_tokenizer_json(struct strbuf *out, const struct tiny_options *o);
 
 /* Ends the test if it does not open. */
 struct tokenizer *tiny_open(const struct tiny_options *o);
