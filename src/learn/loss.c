@@ -5,15 +5,17 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "kern/op_linear.h"
 #include "kern/op_softmax.h"
 #include "par/sum.h"
 
 /* What is known of one row after the reductions over shards. */
 struct row {
-    double lse, lse_t; /* log sum exp at temperature 1 over all ids; at T over the allowed ones */
-    double lse_tail;   /* at T over the ids that a top_k label does not list */
-    double target;     /* logit of the target */
-    double dot;        /* sum of p * z / T over the label's entries */
+    double lse, lse_t;       /* log sum exp at temperature 1 over all ids; at T over the allowed ones */
+    double lse_tail;         /* at T over the ids that a top_k label does not list */
+    double sum, sum_t, sum_tail; /* the sums against the row's maxima, from which they come */
+    double target;           /* logit of the target */
+    double dot;              /* sum of p * z / T over the label's entries */
 };
 
 enum { SUM_CE, SUM_T, SUM_TAIL, SUM_TARGET, SUM_DOT, SUM_COUNT };
@@ -24,13 +26,13 @@ struct loss {
     struct loss_spec spec;
     int64_t V, first; /* this shard's vocabulary */
     int64_t chunk;    /* rows at once */
-    bool apart;       /* the KL's softmax differs from the cross-entropy's */
+    bool apart;       /* the KL's gradient is made beside the cross-entropy's, not in one softmax with it */
     float *logits;    /* [chunk, V] */
-    float *soft;      /* [chunk, V]: the KL's probabilities where they are apart */
+    float *soft;      /* [chunk, V]: the KL's gradient where it is apart */
+    float *tail;      /* [chunk, V]: logits of the tail class, listed ids at -infinity */
     float *max;       /* [chunk, MAX_COUNT] */
     double *sums;     /* [chunk, SUM_COUNT] */
     struct row *rows; /* [chunk] */
-    float *lse;       /* [chunk] */
     struct arena arena;
 };
 
@@ -44,7 +46,7 @@ struct loss *loss_new(const struct model *m, const struct loss_spec *spec, int64
     l->spec = *spec;
     l->first = m->shard.vocab.first;
     l->V = m->shard.vocab.end - l->first;
-    l->apart = spec->temperature != 1 || spec->allowed;
+    l->apart = spec->temperature != 1 || spec->allowed || spec->tail;
     /* the same chunk on every shard: they reduce rows together */
     int64_t rows = CHUNK_BYTES / (int64_t)sizeof(float) / (m->config.vocab_size / m->shard.count + 1);
     l->chunk = rows < CHUNK_ROWS_MIN ? CHUNK_ROWS_MIN : rows;
@@ -53,7 +55,8 @@ struct loss *loss_new(const struct model *m, const struct loss_spec *spec, int64
     size_t n = (size_t)l->chunk;
     l->logits = arena_try(&l->arena, n * (size_t)l->V, sizeof(float));
     l->soft = l->apart ? arena_try(&l->arena, n * (size_t)l->V, sizeof(float)) : l->logits;
-    if (!l->logits || !l->soft) {
+    l->tail = spec->tail ? arena_try(&l->arena, n * (size_t)l->V, sizeof(float)) : l->logits;
+    if (!l->logits || !l->soft || !l->tail) {
         err_set(e, ERR_ENVIRONMENT, "no memory for the logits of %lld positions (vocabulary %lld)", (long long)l->chunk,
                 (long long)l->V);
         loss_free(l);
@@ -62,7 +65,6 @@ struct loss *loss_new(const struct model *m, const struct loss_spec *spec, int64
     l->max = arena_alloc(&l->arena, n * MAX_COUNT, sizeof(float));
     l->sums = arena_alloc(&l->arena, n * SUM_COUNT, sizeof(double));
     l->rows = arena_alloc(&l->arena, n, sizeof *l->rows);
-    l->lse = arena_alloc(&l->arena, n, sizeof(float));
     return l;
 }
 
@@ -97,30 +99,21 @@ static bool local(const struct loss *l, uint32_t id, int64_t *at)
     return *at >= 0 && *at < l->V;
 }
 
-/* Runs body with the listed ids of z at -infinity, so that softmax sums see the tail class alone; then puts them back. */
-struct hidden_ids {
-    float *z, *saved;
-};
-
-static struct hidden_ids hide_entries(const struct loss *l, const struct entries *e, float *z)
+/* The row's logits without the listed ids: what a softmax over the tail class sees. */
+static float *tail_row(const struct loss *l, int64_t i)
 {
-    struct hidden_ids h = {z, mem_array((size_t)e->n, sizeof(float))};
-    int64_t at;
-    for (int64_t i = 0; i < e->n; i++)
-        if (local(l, e->ids[i], &at)) {
-            h.saved[i] = z[at];
-            z[at] = -INFINITY;
-        }
-    return h;
+    return l->tail + i * l->V;
 }
 
-static void show_entries(const struct loss *l, const struct entries *e, struct hidden_ids h)
+static void make_tail_row(const struct loss *l, int64_t i, const struct entries *e)
 {
+    float *z = tail_row(l, i);
     int64_t at;
-    for (int64_t i = 0; i < e->n; i++)
-        if (local(l, e->ids[i], &at))
-            h.z[at] = h.saved[i];
-    mem_free(h.saved);
+    ASSERT(l->spec.tail);
+    memcpy(z, l->logits + i * l->V, (size_t)l->V * sizeof *z);
+    for (int64_t k = 0; k < e->n; k++)
+        if (local(l, e->ids[k], &at))
+            z[at] = -INFINITY;
 }
 
 /* --- the statistics of a chunk ---------------------------------------------------------------------------------------------- */
@@ -140,9 +133,8 @@ static void row_maxima(struct loss *l, int64_t i, const struct target *t)
         softmax_max(&max[MAX_T], z, l->V, inverse_temperature(l), l->spec.allowed, 1, l->V);
     max[MAX_TAIL] = -INFINITY;
     if (e.tail > 0) {
-        struct hidden_ids h = hide_entries(l, &e, z);
-        softmax_max(&max[MAX_TAIL], z, l->V, inverse_temperature(l), l->spec.allowed, 1, l->V);
-        show_entries(l, &e, h);
+        make_tail_row(l, i, &e);
+        softmax_max(&max[MAX_TAIL], tail_row(l, i), l->V, inverse_temperature(l), l->spec.allowed, 1, l->V);
     }
 }
 
@@ -167,11 +159,8 @@ static void row_sums(struct loss *l, int64_t i, const struct target *t)
     sums[SUM_T] = sums[SUM_CE];
     if (l->apart && t->set)
         sums[SUM_T] = exp_sum(l, z, inverse_temperature(l), max[MAX_T], l->spec.allowed);
-    if (e.tail > 0) {
-        struct hidden_ids h = hide_entries(l, &e, z);
-        sums[SUM_TAIL] = exp_sum(l, z, inverse_temperature(l), max[MAX_TAIL], l->spec.allowed);
-        show_entries(l, &e, h);
-    }
+    if (e.tail > 0)
+        sums[SUM_TAIL] = exp_sum(l, tail_row(l, i), inverse_temperature(l), max[MAX_TAIL], l->spec.allowed);
     if (local(l, t->id, &at))
         sums[SUM_TARGET] = z[at];
     for (int64_t k = 0; k < e.n; k++)
@@ -196,6 +185,9 @@ static void chunk_statistics(struct loss *l, const struct target *targets, int64
             .lse = max[MAX_CE] + log(sums[SUM_CE]),
             .lse_t = max[MAX_T] + log(sums[SUM_T]),
             .lse_tail = sums[SUM_TAIL] > 0 ? max[MAX_TAIL] + log(sums[SUM_TAIL]) : -INFINITY,
+            .sum = sums[SUM_CE],
+            .sum_t = sums[SUM_T],
+            .sum_tail = sums[SUM_TAIL],
             .target = sums[SUM_TARGET],
             .dot = sums[SUM_DOT],
         };
@@ -244,76 +236,75 @@ static void add_values(const struct loss *l, const struct target *targets, int64
 
 /* --- gradients --------------------------------------------------------------------------------------------------------- */
 
-static void scale_row(float *x, float a, int64_t n)
+/* Probabilities are exp(z - max) / sum, never exp(z - lse): a large lse in f32 would cost them digits. The division goes into the
+ * factor by which a row is scaled anyway. */
+
+static void scale_row(float *x, double a, int64_t n)
 {
-#pragma omp simd
-    for (int64_t j = 0; j < n; j++)
-        x[j] *= a;
+    vector_scale(x, (float)a, n);
 }
 
-/* d = a * (q * mass - p): what a KL with temperature leaves on the logits, where q (in place) are the student's probabilities
- * over the allowed ids. With a tail class its ids share its mass in proportion to q:
- * dKL/dz_j = q_j - p_j for listed j, q_j - tail * exp(z_j/T - lse_tail) for the others; all over T, which is in a. */
-static void kl_gradient(const struct loss *l, const struct row *r, const struct target *t, const float *z, float *q,
-                        double a)
+static double mass_of(const struct entries *e)
 {
-    struct entries e = entries_of(t);
-    double mass = e.tail;
+    double mass = e->tail;
+    for (int64_t k = 0; k < e->n; k++)
+        mass += e->p[k];
+    return mass;
+}
+
+/* x[id] -= a * p for the label's entries: an id may be listed twice. */
+static void subtract_entries(const struct loss *l, const struct entries *e, double a, float *x)
+{
     int64_t at;
-    for (int64_t k = 0; k < e.n; k++)
-        mass += e.p[k];
-    if (e.tail > 0) {
-        float *in_tail = mem_array((size_t)l->V, sizeof *in_tail), lse = (float)r->lse_tail;
-        softmax_probabilities(in_tail, l->V, z, l->V, inverse_temperature(l), &lse, l->spec.allowed, 1, l->V);
-        for (int64_t k = 0; k < e.n; k++)
-            if (local(l, e.ids[k], &at))
-                in_tail[at] = 0;
-        for (int64_t j = 0; j < l->V; j++)
-            q[j] = (float)(a * (mass * q[j] - e.tail * in_tail[j]));
-        mem_free(in_tail);
-    } else {
-        scale_row(q, (float)(a * mass), l->V);
-    }
-    for (int64_t k = 0; k < e.n; k++)
-        if (local(l, e.ids[k], &at))
-            q[at] -= (float)(a * e.p[k]);
+    for (int64_t k = 0; k < e->n; k++)
+        if (local(l, e->ids[k], &at))
+            x[at] -= (float)(a * e->p[k]);
 }
 
-/* The weights of the two losses' gradients on a logit. */
+/* The tail class shares its mass among its ids in proportion to q: x[j] -= a * tail * exp(z_j/T - lse_tail). */
+static void subtract_tail(const struct loss *l, int64_t i, const struct entries *e, double a, float *x)
+{
+    float *share = tail_row(l, i);
+    softmax_probabilities(share, l->V, share, l->V, inverse_temperature(l), &l->max[i * MAX_COUNT + MAX_TAIL],
+                          l->spec.allowed, 1, l->V);
+    vector_axpy(x, (float)(-a * e->tail / l->rows[i].sum_tail), share, l->V);
+}
+
+/* The weight of the KL's gradient on a logit: alpha T^2, and 1/T for d(z/T)/dz. */
 static double kl_factor(const struct loss *l)
 {
     const struct loss_spec *s = &l->spec;
     return s->alpha * (s->temperature_squared ? s->temperature : 1 / s->temperature);
 }
 
-static void row_gradient(struct loss *l, int64_t i, const struct target *t, double weight)
+/* soft = a (q mass - p - tail's share): dKL/dz, weighted. */
+static void kl_gradient(const struct loss *l, int64_t i, const struct entries *e, double a, float *soft)
+{
+    const float *z = l->logits + i * l->V;
+    softmax_probabilities(soft, l->V, z, l->V, inverse_temperature(l), &l->max[i * MAX_COUNT + MAX_T], l->spec.allowed, 1,
+                          l->V);
+    scale_row(soft, a * mass_of(e) / l->rows[i].sum_t, l->V);
+    if (e->tail > 0)
+        subtract_tail(l, i, e, a, soft);
+    subtract_entries(l, e, a, soft);
+}
+
+/* z becomes the row's gradient. Where both losses have the same softmax, one serves them: (a mass + b) q, less each one's targets. */
+static void row_gradient(const struct loss *l, int64_t i, const struct target *t, double weight)
 {
     float *z = l->logits + i * l->V, *soft = l->soft + i * l->V;
-    const struct row *r = &l->rows[i];
-    float lse = (float)r->lse, lse_t = (float)r->lse_t;
+    struct entries e = entries_of(t);
     int64_t at;
     double a = t->set ? kl_factor(l) * weight : 0, b = l->spec.beta * weight;
-    struct entries e = entries_of(t);
-    if (t->set && (l->apart || e.tail > 0)) {
-        float *q = l->apart ? soft : mem_array((size_t)l->V, sizeof *q);
-        softmax_probabilities(q, l->V, z, l->V, inverse_temperature(l), &lse_t, l->spec.allowed, 1, l->V);
-        kl_gradient(l, r, t, z, q, a);
-        softmax_probabilities(z, l->V, z, l->V, 1, &lse, NULL, 1, l->V);
-        for (int64_t j = 0; j < l->V; j++)
-            z[j] = (float)(b * z[j]) + q[j];
-        if (!l->apart)
-            mem_free(q);
-    } else {
-        /* one softmax serves both losses: (a * mass + b) q, then each loss's own targets */
-        softmax_probabilities(z, l->V, z, l->V, 1, &lse, NULL, 1, l->V);
-        double mass = 0;
-        for (int64_t k = 0; k < e.n; k++)
-            mass += e.p[k];
-        scale_row(z, (float)(a * mass + b), l->V);
-        for (int64_t k = 0; k < e.n; k++)
-            if (local(l, e.ids[k], &at))
-                z[at] -= (float)(a * e.p[k]);
-    }
+    bool apart = l->apart && t->set;
+    if (apart)
+        kl_gradient(l, i, &e, a, soft);
+    softmax_probabilities(z, l->V, z, l->V, 1, &l->max[i * MAX_COUNT + MAX_CE], NULL, 1, l->V);
+    scale_row(z, (apart ? b : a * mass_of(&e) + b) / l->rows[i].sum, l->V);
+    if (apart)
+        vector_add(z, soft, l->V);
+    else
+        subtract_entries(l, &e, a, z);
     if (local(l, t->id, &at))
         z[at] -= (float)b;
 }
