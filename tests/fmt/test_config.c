@@ -335,6 +335,92 @@ static void gguf_that_is_something_else_is_refused(void **state)
     gguf_case("pass_qwen2.gguf", "qwen2.attention.value_length", TYPE, &odd, 4, "value_length differs");
 }
 
+static void put_entry_head(struct strbuf *f, const char *key, uint32_t kind)
+{
+    uint64_t size = strlen(key);
+    strbuf_add(f, &size, sizeof size);
+    strbuf_adds(f, key);
+    strbuf_add(f, &kind, sizeof kind);
+}
+
+/* The GGUF with one key more. A second one fills up to 32 bytes, so that the data behind keep their alignment. */
+static void put_with_key(struct strbuf *out, const char *file, const char *key, uint32_t kind, const void *value,
+                         size_t n)
+{
+    enum { KEY_COUNT = 16, HEADER = 24, ALIGNMENT = 32, STRING = 8 };
+    size_t size;
+    char *bytes = test_file_read(file, &size);
+    strbuf_add(out, bytes, HEADER);
+    put_entry_head(out, key, kind);
+    strbuf_add(out, value, n);
+    put_entry_head(out, "filler", STRING);
+    uint64_t fill = ALIGNMENT - (out->size + sizeof fill - HEADER) % ALIGNMENT, keys;
+    strbuf_add(out, &fill, sizeof fill);
+    strbuf_add(out, "................................", fill);
+    strbuf_add(out, bytes + HEADER, size - HEADER);
+    memcpy(&keys, bytes + KEY_COUNT, sizeof keys);
+    keys += 2;
+    memcpy(out->data + KEY_COUNT, &keys, sizeof keys);
+    mem_free(bytes);
+}
+
+static void gguf_that_asks_for_more_is_refused(void **state)
+{
+    (void)state;
+    enum { U32 = 4, F32 = 6, STRING = 8 };
+    static const struct {
+        const char *file, *key;
+        uint32_t kind;
+        const char *value;
+        size_t n;
+        const char *expected;
+    } cases[] = {
+        {"pass_llama3.gguf", "llama.expert_count", U32, "\10\0\0", 4, "llama.expert_count is 8: mixtures of experts"},
+        {"pass_llama3.gguf", "split.count", U32, "\3\0\0", 4, "split.count: one of 3 parts"},
+        {"pass_qwen2.gguf", "qwen2.rope.scaling.type", STRING, "\4\0\0\0\0\0\0\0yarn", 12,
+         "qwen2.rope.scaling.type is \"yarn\"; retort has none and linear"},
+        {"pass_qwen2.gguf", "qwen2.rope.scaling.type", STRING, "\6\0\0\0\0\0\0\0linear", 14,
+         "qwen2.rope.scaling.factor: expected a number"},
+        {"pass_qwen2.gguf", "qwen2.rope.scale_linear", F32, "\0\0\0\0", 4,
+         "qwen2.rope.scale_linear: expected a number"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct err e = {0};
+        struct model_config c;
+        struct strbuf f;
+        strbuf_init(&f);
+        put_with_key(&f, cases[i].file, cases[i].key, cases[i].kind, cases[i].value, cases[i].n);
+        int rc = read_gguf(&c, f.data, f.size, &e);
+        if (rc != -1 || !strstr(e.text, cases[i].expected))
+            fail_msg("%s: rc %d, \"%s\", expected \"%s\"", cases[i].key, rc, e.text, cases[i].expected);
+        strbuf_release(&f);
+    }
+}
+
+static void gguf_linear_scaling_is_read(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct model_config c;
+    struct strbuf f;
+    strbuf_init(&f);
+    const float factor = 2.5f;
+    put_with_key(&f, "pass_qwen2.gguf", "qwen2.rope.scale_linear", 6, &factor, sizeof factor);
+    assert_done(read_gguf(&c, f.data, f.size, &e), &e);
+    assert_true(c.rope_type == ROPE_LINEAR && c.rope_factor == 2.5);
+    strbuf_release(&f);
+}
+
+/* Renames the bias of q in pass_biases.gguf, which has those of q and o. */
+static void odd_sets_of_biases_are_refused(void **state)
+{
+    (void)state;
+    struct model_config c = read_gguf_file("pass_biases.gguf");
+    assert_true(c.qkv_bias && c.o_bias && !c.mlp_bias);
+    gguf_case("pass_biases.gguf", "blk.0.attn_q.bia", 0, "x", 1,
+              "block 0 has biases that models of type llama do not have");
+}
+
 static void other_rope_tables_are_refused(void **state)
 {
     (void)state;
@@ -368,6 +454,9 @@ int main(void)
         cmocka_unit_test(description_is_one_line),
         cmocka_unit_test(gguf_metadata_are_read),
         cmocka_unit_test(gguf_that_is_something_else_is_refused),
+        cmocka_unit_test(gguf_that_asks_for_more_is_refused),
+        cmocka_unit_test(gguf_linear_scaling_is_read),
+        cmocka_unit_test(odd_sets_of_biases_are_refused),
         cmocka_unit_test(other_rope_tables_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

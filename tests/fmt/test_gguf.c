@@ -198,7 +198,7 @@ static void refused(struct strbuf *f, const char *expected)
     assert_null(strchr(e.text, '\n'));
 }
 
-enum { F32 = 0, Q4_0 = 2, Q8_0 = 8, STRING = 8, ARRAY = 9, U32 = 4, BOOL = 7 };
+enum { F32 = 0, Q4_0 = 2, Q8_0 = 8, STRING = 8, ARRAY = 9, U32 = 4, BOOL = 7, U64 = 10 };
 
 static void bad_heads_are_refused(void **state)
 {
@@ -346,6 +346,28 @@ static void overlap_and_twins_are_refused(void **state)
     strbuf_release(&f);
 }
 
+static void numbers_beyond_i64_are_not_given(void **state)
+{
+    (void)state;
+    struct strbuf f;
+    strbuf_init(&f);
+    put_head(&f, 3, 0, 1);
+    put_name(&f, "a");
+    put_u32(&f, ARRAY);
+    put_u32(&f, U64);
+    put_u64(&f, 2);
+    put_u64(&f, INT64_MAX);
+    put_u64(&f, (uint64_t)INT64_MAX + 1);
+    struct err e = {0};
+    struct gguf *g = NULL;
+    int64_t v = 0;
+    assert_done(gguf_parse(&g, f.data, f.size, "x.gguf", &e), &e);
+    assert_true(gguf_array_i64(g, "a", 0, &v) && v == INT64_MAX);
+    assert_false(gguf_array_i64(g, "a", 1, &v));
+    gguf_close(g);
+    strbuf_release(&f);
+}
+
 static void own_alignment_is_followed(void **state)
 {
     (void)state;
@@ -376,7 +398,7 @@ int main(void)
         cmocka_unit_test(cut_files_are_refused),      cmocka_unit_test(bad_heads_are_refused),
         cmocka_unit_test(bad_keys_are_refused),       cmocka_unit_test(bad_arrays_are_refused),
         cmocka_unit_test(bad_tensors_are_refused),    cmocka_unit_test(overlap_and_twins_are_refused),
-        cmocka_unit_test(own_alignment_is_followed),
+        cmocka_unit_test(own_alignment_is_followed),  cmocka_unit_test(numbers_beyond_i64_are_not_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

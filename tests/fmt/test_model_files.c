@@ -87,6 +87,9 @@ static void a_directory_opens(void **state)
                            "model.safetensors: tensor model.layers.1.mlp.down_proj.weight has shape [64, 96]; the "
                            "config asks for [96, 64]"));
     err_clear(&e);
+    assert_int_equal(model_files_require(m, down, 1, shape, &t, &e), -1);
+    assert_non_null(strstr(e.text, "the config asks for [64]"));
+    err_clear(&e);
     assert_int_equal(model_files_require(m, "absent", 2, shape, &t, &e), -1);
     assert_non_null(strstr(e.text, "tensor absent is missing; its shape should be [64, 96]"));
     model_files_close(m);

@@ -106,7 +106,7 @@ def llama3_divisors(head_dim):
     return np.array(divisors, dtype=np.float32)
 
 
-def make_gguf_model(path, architecture, divisors=None, bias=False, window=None):
+def make_gguf_model(path, architecture, divisors=None, biases=(), tied=False, window=None):
     """Keys and the few tensors that a config is read from; not a whole model."""
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_context_length(2048)
@@ -127,9 +127,9 @@ def make_gguf_model(path, architecture, divisors=None, bias=False, window=None):
     writer.add_tensor("token_embd.weight", np.zeros((20, 64), dtype=np.float16))
     if divisors is not None:
         writer.add_tensor("rope_freqs.weight", divisors)
-    if bias:
-        writer.add_tensor("blk.0.attn_q.bias", np.zeros(128, dtype=np.float32))
-    else:
+    for name in biases:
+        writer.add_tensor(f"blk.0.{name}.bias", np.zeros(128, dtype=np.float32))
+    if not tied:
         writer.add_tensor("output.weight", np.zeros((20, 64), dtype=np.float16))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -171,7 +171,8 @@ def main():
     make_gguf_types(out)
     make_gguf_model(out / "pass_llama3.gguf", "llama", divisors=llama3_divisors(32))
     make_gguf_model(out / "pass_mistral.gguf", "llama", window=1024)
-    make_gguf_model(out / "pass_qwen2.gguf", "qwen2", bias=True)
+    make_gguf_model(out / "pass_qwen2.gguf", "qwen2", biases=["attn_q"], tied=True)
+    make_gguf_model(out / "pass_biases.gguf", "llama", biases=["attn_q", "attn_output"])
     make_configs(out)
     make_adapter(out)
 
