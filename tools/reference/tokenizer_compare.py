@@ -170,7 +170,7 @@ def from_gguf(path):
     return t
 
 
-def trained(model, special=("<s>", "</s>"), normalizer=None, pre=None, decoder=None, post=None, added=(), alphabet=None, size=900):
+def train(model, size, special=("<s>", "</s>"), normalizer=None, pre=None, decoder=None, post=None, added=(), alphabet=None):
     """A small tokenizer trained on the prose, with every part as given."""
     t = Tokenizer(model)
     for part, value in (("normalizer", normalizer), ("pre_tokenizer", pre), ("decoder", decoder), ("post_processor", post)):
@@ -179,7 +179,7 @@ def trained(model, special=("<s>", "</s>"), normalizer=None, pre=None, decoder=N
     unk = [model.unk_token] if model.unk_token else []
     byte_tokens = [f"<0x{i:02X}>" for i in range(256)] if model.byte_fallback else []
     trainer = trainers.BpeTrainer(vocab_size=size + len(byte_tokens), show_progress=False, special_tokens=unk + list(special) + byte_tokens,
-                                  initial_alphabet=alphabet or [], limit_alphabet=400)
+                                  initial_alphabet=alphabet or [], limit_alphabet=300)
     prose = "\n".join(pydoc_data.topics.topics.values())[:60000]
     t.train_from_iterator(prose.split("\n\n") + ["naïve café 中文 一二三 des мир"] * 3, trainer)
     if byte_tokens:  # the trainer makes them special; models have them as ordinary pieces
@@ -191,8 +191,11 @@ def trained(model, special=("<s>", "</s>"), normalizer=None, pre=None, decoder=N
     return t
 
 
-def small_tokenizers():
+def small_tokenizers(size=900):
     """name -> tokenizer: together they use every setting that is supported."""
+    def trained(model, **parts):
+        return train(model, size, **parts)
+
     byte, alphabet = pre_tokenizers.ByteLevel, pre_tokenizers.ByteLevel.alphabet()
     level = decoders.ByteLevel()
     split = lambda p, b="isolated", invert=False: pre_tokenizers.Split(p, b, invert)
@@ -201,7 +204,7 @@ def small_tokenizers():
     out = {}
     out["gpt2"] = trained(bpe(), pre=byte(add_prefix_space=False), decoder=level, alphabet=alphabet, special=["<|endoftext|>"])
     out["gpt2-prefix"] = trained(bpe(), pre=byte(add_prefix_space=True), decoder=level, alphabet=alphabet)
-    out["bytes-whole"] = trained(bpe(), pre=byte(add_prefix_space=False, use_regex=False), decoder=level, alphabet=alphabet, size=500)
+    out["bytes-whole"] = trained(bpe(), pre=byte(add_prefix_space=False, use_regex=False), decoder=level, alphabet=alphabet)
     out["digits"] = trained(bpe(), pre=chain(pre_tokenizers.Digits(False), byte(add_prefix_space=False)), decoder=level, alphabet=alphabet)
     out["digits-single"] = trained(bpe(), pre=chain(pre_tokenizers.Digits(True), byte(add_prefix_space=False)), decoder=level, alphabet=alphabet)
     for behavior in "isolated", "removed", "contiguous", "merged_with_previous", "merged_with_next":
@@ -209,7 +212,7 @@ def small_tokenizers():
             pattern = Regex(r"\p{L}+|\s+(?!\S)") if behavior != "contiguous" else " "
             out[f"split-{behavior}-{invert}"] = trained(
                 bpe(), pre=chain(split(pattern, behavior, invert), byte(add_prefix_space=False, use_regex=False)), decoder=level,
-                alphabet=alphabet, size=500)
+                alphabet=alphabet)
     out["nfc"] = trained(bpe(), normalizer=normalizers.NFC(), pre=byte(add_prefix_space=False), decoder=level, alphabet=alphabet,
                          added=[AddedToken("e\u0301!", normalized=True), AddedToken("\u212b", normalized=False)])
     out["deepseek"] = trained(bpe(), pre=chain(split(Regex("[\r\n]")), split(Regex(r"\s?\p{L}+")), split(Regex(r"\s?\p{P}+")),
@@ -231,7 +234,10 @@ def small_tokenizers():
             out[f"metaspace-{scheme}-{splits}"] = trained(
                 bpe(unk_token="<unk>", byte_fallback=True), pre=pre_tokenizers.Metaspace("▁", scheme, splits),
                 decoder=decoders.Metaspace("▁", scheme, splits), added=marks)
-    out["ignore-merges"] = trained(bpe(ignore_merges=True), pre=byte(add_prefix_space=False), decoder=level, alphabet=alphabet)
+    j = json.loads(out["gpt2"].to_str())
+    j["model"]["ignore_merges"] = True
+    del j["model"]["merges"][-60::2]  # pieces that no merge makes any more
+    out["ignore-merges"] = Tokenizer.from_str(json.dumps(j))
     return out
 
 
