@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "cli/console.h"
 #include "cli/job_file.h"
 #include "cli/program.h"
@@ -26,19 +27,26 @@ static void warn(const struct job *job)
     strbuf_release(&text);
 }
 
+static int check_path(const struct job *job, const struct job_path *p, bool files, struct err *e)
+{
+    if (file_exists(p->path))
+        return 0;
+    if (files)
+        return err_set(e, ERR_INPUT, "%s: %s does not exist", job_where(job, p->key), p->path);
+    log_warning("%s: %s does not exist", job_where(job, p->key), p->path);
+    return 0;
+}
+
 /* Missing inputs: warnings, with --files errors. */
 static int check_files(const struct job *job, bool files, struct err *e)
 {
-    struct job_path paths[64];
-    int n = job_input_paths(job, paths, 64);
-    for (int i = 0; i < n; i++) {
-        if (file_exists(paths[i].path))
-            continue;
-        if (files)
-            return err_set(e, ERR_INPUT, "%s: %s does not exist", job_where(job, paths[i].key), paths[i].path);
-        log_warning("%s: %s does not exist", job_where(job, paths[i].key), paths[i].path);
-    }
-    return 0;
+    int n = job_input_paths(job, NULL, 0), rc = 0;
+    struct job_path *paths = mem_array((size_t)n, sizeof *paths);
+    job_input_paths(job, paths, n);
+    for (int i = 0; i < n && !rc; i++)
+        rc = check_path(job, &paths[i], files, e);
+    mem_free(paths);
+    return rc;
 }
 
 static int check_layout(const struct job *job, int64_t ranks, struct err *e)
