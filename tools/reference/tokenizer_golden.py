@@ -7,9 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from tokenizer_compare import CHINESE, COMBINED, EMOJI, NUMBERS, SPACES, WORDS, small_tokenizers
+from tokenizer_oracle import CHINESE, COMBINED, EMOJI, NUMBERS, SPACES, WORDS, small_tokenizers
 
-# one of each kind; tokenizer_compare.py runs them all
+# one of each kind; tokenizer_oracle.py runs them all
 NAMES = ["gpt2", "gpt2-prefix", "digits-single", "split-removed-False", "split-merged_with_previous-False",
          "split-merged_with_next-True", "split-contiguous-False", "nfc", "added", "llama", "llama-added", "unknown", "unknown-fused",
          "unknown-none", "metaspace-first-True", "metaspace-always-False", "ignore-merges", "deepseek"]
