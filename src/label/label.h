@@ -31,12 +31,12 @@ struct label_set {
     enum label_kind kind;
     double temperature;
     int tokens, labels;
-    const int64_t *first;  /* [labels + 1] */
+    const int64_t *first; /* [labels + 1] */
     const uint32_t *ids;
     const float *p;
-    const float *tail;     /* [labels] */
-    const float *entropy;  /* [labels]: the teacher's exact entropy at the temperature, in nats */
-    void *memory;          /* owns the arrays above */
+    const float *tail;    /* [labels] */
+    const float *entropy; /* [labels]: the teacher's exact entropy at the temperature, in nats */
+    void *memory;         /* owns the arrays above */
     size_t memory_size;
 };
 void label_set_release(struct label_set *s);

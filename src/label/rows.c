@@ -1,0 +1,194 @@
+#include "label/rows.h"
+
+#include <math.h>
+
+#include "base/mem.h"
+#include "kern/op_softmax.h"
+
+/* log e of what takes no part: its exponential is 0, and so is its product with it */
+#define NO_PART_LOG (-1e4f)
+#define NO_PART (-0.0f)
+
+static void *again(void *p, int64_t count, size_t size)
+{
+    mem_free(p);
+    return mem_array((size_t)count, size);
+}
+
+void rows_reserve(struct rows *r, int64_t count)
+{
+    r->count = count;
+    r->blocks = (r->V + ROW_BLOCK - 1) / ROW_BLOCK;
+    if (count <= r->room)
+        return;
+    r->room = count;
+    r->max = again(r->max, count, sizeof *r->max);
+    r->sums = again(r->sums, count, 2 * sizeof *r->sums);
+    r->block_mass = again(r->block_mass, count * r->blocks, sizeof *r->block_mass);
+    r->block_max = again(r->block_max, count * r->blocks, sizeof *r->block_max);
+    r->cut = again(r->cut, count, sizeof *r->cut);
+    r->ties = again(r->ties, count, sizeof *r->ties);
+    r->head_count = again(r->head_count, count, sizeof *r->head_count);
+    r->begin = again(r->begin, count, sizeof *r->begin);
+    r->mass = again(r->mass, count, sizeof *r->mass);
+    r->before = again(r->before, count, sizeof *r->before);
+    r->total = again(r->total, count, sizeof *r->total);
+}
+
+void rows_release(struct rows *r)
+{
+    mem_free(r->max);
+    mem_free(r->sums);
+    mem_free(r->block_mass);
+    mem_free(r->block_max);
+    mem_free(r->cut);
+    mem_free(r->ties);
+    mem_free(r->head_count);
+    mem_free(r->begin);
+    mem_free(r->mass);
+    mem_free(r->before);
+    mem_free(r->total);
+}
+
+bool row_is_finite(const struct rows *r, int64_t row)
+{
+    return isfinite(r->sums[2 * row]) && isfinite(r->sums[2 * row + 1]);
+}
+
+void rows_maxima(struct rows *r)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < r->count; row++)
+        softmax_max(&r->max[row], r->e + row * r->ld, r->ld, r->scale, r->allowed, 1, r->V);
+}
+
+/* to[j] = value for the ids of a block that are not allowed */
+static void mark_not_allowed(const struct rows *r, int64_t block, float *to, float value)
+{
+    const int64_t n = rows_block_size(r, block);
+    for (int64_t j = 0; j < n; j += 64) {
+        uint64_t out = ~r->allowed[(block * ROW_BLOCK + j) / 64];
+        if (n - j < 64)
+            out &= ((uint64_t)1 << (n - j)) - 1;
+        for (; out; out &= out - 1)
+            to[j + __builtin_ctzll(out)] = value;
+    }
+}
+
+static double block_sum(const float *e, int64_t n)
+{
+    double s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int64_t j = 0; j < n; j++)
+        s += (double)e[j];
+    return s;
+}
+
+static double block_dot(const float *e, const float *x, int64_t n)
+{
+    double s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int64_t j = 0; j < n; j++)
+        s += (double)e[j] * (double)x[j];
+    return s;
+}
+
+static float block_maximum(const float *e, int64_t n)
+{
+    float m = 0;
+#pragma omp simd reduction(max : m)
+    for (int64_t j = 0; j < n; j++)
+        m = e[j] > m ? e[j] : m;
+    return m;
+}
+
+static void row_exponentials(struct rows *r, int64_t row)
+{
+    double *mass = r->block_mass + row * r->blocks, *sums = r->sums + 2 * row;
+    float x[ROW_BLOCK];
+    sums[0] = sums[1] = 0;
+    for (int64_t b = 0; b < r->blocks; b++) {
+        float *e = row_block(r, row, b);
+        const int64_t n = rows_block_size(r, b);
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++)
+            x[j] = e[j] * r->scale - r->max[row];
+        if (r->allowed)
+            mark_not_allowed(r, b, x, NO_PART_LOG);
+        vector_exp(e, x, n);
+        mass[b] = block_sum(e, n);
+        r->block_max[row * r->blocks + b] = block_maximum(e, n);
+        sums[0] += mass[b];
+        sums[1] += block_dot(e, x, n);
+        if (r->allowed)
+            mark_not_allowed(r, b, e, NO_PART);
+    }
+}
+
+void rows_exponentials(struct rows *r)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < r->count; row++)
+        row_exponentials(r, row);
+}
+
+/* Whether a block may hold a part of the row's head. */
+static bool block_has_head(const struct rows *r, int64_t row, int64_t block)
+{
+    return row_key(r->block_max[row * r->blocks + block]) >= r->cut[row];
+}
+
+static int64_t count_head(const struct rows *r, int64_t row)
+{
+    const int32_t cut = r->cut[row];
+    int64_t count = r->ties[row];
+    for (int64_t b = 0; b < r->blocks; b++) {
+        if (!block_has_head(r, row, b))
+            continue;
+        const float *e = row_block(r, row, b);
+        const int64_t n = rows_block_size(r, b);
+        for (int64_t j = 0; j < n; j++)
+            count += row_key(e[j]) > cut;
+    }
+    return count;
+}
+
+void rows_count_heads(struct rows *r)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < r->count; row++)
+        r->head_count[row] = count_head(r, row);
+}
+
+void row_take_head(struct rows *r, int64_t row, uint32_t first_id, uint32_t *ids, float *p)
+{
+    const int32_t cut = r->cut[row];
+    int64_t ties = r->ties[row];
+    for (int64_t b = 0; b < r->blocks; b++) {
+        if (!block_has_head(r, row, b))
+            continue;
+        float *e = row_block(r, row, b);
+        const int64_t n = rows_block_size(r, b);
+        for (int64_t j = 0; j < n; j++) {
+            const int32_t key = row_key(e[j]);
+            if (key < cut || (key == cut && ties == 0))
+                continue;
+            ties -= key == cut;
+            *ids++ = first_id + (uint32_t)(b * ROW_BLOCK + j);
+            *p++ = (float)((double)e[j] / r->sums[2 * row]);
+            e[j] = NO_PART;
+        }
+        r->block_mass[row * r->blocks + b] = block_sum(e, n);
+    }
+}
+
+void rows_tail_masses(struct rows *r)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < r->count; row++) {
+        double *mass = r->block_mass + row * r->blocks, sum = 0;
+        for (int64_t b = 0; b < r->blocks; b++)
+            mass[b] = sum += mass[b];
+        r->mass[row] = sum;
+    }
+}
