@@ -1,87 +1,42 @@
-/* The tokenizer on a pipe, for tools/reference/tokenizer_compare.py: requests on stdin, answers on stdout, all numbers
- * little-endian u32.
- *
- *     tokenizer_cat MODEL [OUT]      with OUT: writes the tokenizer's own files there, answers nothing
- *
- * Request 'E' size bytes: encode; the answer is count, ids. Request 'D' count ids: decode; the answer is size, bytes,
- * with special tokens, and again without. */
+/* tokenizer_cat MODEL FILE: the ids of FILE, one line, then the text that they decode to. For tools/reference/
+ * tokenizer_compare.py, which compares both with the `tokenizers` package. */
 #include <stdio.h>
 #include <string.h>
 
-#include "base/err.h"
-#include "base/mem.h"
-#include "base/strbuf.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include "fmt/tokenizer.h"
 
-static int read_u32(uint32_t *v)
-{
-    return fread(v, sizeof *v, 1, stdin) == 1 ? 0 : -1;
-}
-
-static void answer(const void *items, size_t count, size_t size)
-{
-    uint32_t n = (uint32_t)count;
-    fwrite(&n, sizeof n, 1, stdout);
-    fwrite(items, size, count, stdout);
-}
-
-static int encode(const struct tokenizer *t)
+static int cat(const struct tokenizer *t, const struct file_map *m)
 {
     struct token_list ids = {0};
-    uint32_t size;
-    if (read_u32(&size))
-        return -1;
-    char *text = mem_alloc(size);
-    size_t got = fread(text, 1, size, stdin);
-    tokenizer_encode(t, text, got, &ids, NULL);
-    answer(ids.ids, ids.count, sizeof *ids.ids);
-    token_list_release(&ids);
-    mem_free(text);
-    return got == size ? 0 : -1;
-}
-
-static int decode(const struct tokenizer *t)
-{
     struct strbuf text;
-    uint32_t count;
-    if (read_u32(&count))
-        return -1;
-    uint32_t *ids = mem_array(count, sizeof *ids);
-    size_t got = fread(ids, sizeof *ids, count, stdin);
     strbuf_init(&text);
-    for (int skip = 0; skip < 2; skip++) {
-        strbuf_clear(&text);
-        tokenizer_decode(t, ids, got, skip, &text);
-        answer(text.data, text.size, 1);
-    }
+    double begin = clock_seconds();
+    tokenizer_encode(t, (const char *)m->data, m->size, &ids, NULL);
+    double middle = clock_seconds();
+    tokenizer_decode(t, ids.ids, ids.count, false, &text);
+    fprintf(stderr, "encode %.3f s, decode %.3f s\n", middle - begin, clock_seconds() - middle);
+    for (size_t i = 0; i < ids.count; i++)
+        printf("%u ", ids.ids[i]);
+    putchar('\n');
+    fwrite(text.data, 1, text.size, stdout);
     strbuf_release(&text);
-    mem_free(ids);
-    return got == count ? 0 : -1;
-}
-
-static int serve(const struct tokenizer *t)
-{
-    int kind, rc = 0;
-    while (!rc && (kind = getchar()) != EOF)
-        rc = kind == 'E' ? encode(t) : kind == 'D' ? decode(t) : -1;
-    return rc;
+    token_list_release(&ids);
+    return ferror(stdout);
 }
 
 int main(int argc, char **argv)
 {
-    struct tokenizer *t;
     struct err e = {0};
-    if (argc < 2) {
-        fprintf(stderr, "usage: tokenizer_cat MODEL [OUT]\n");
-        return ERR_USAGE;
-    }
-    if (tokenizer_open(&t, argv[1], &e) || (argc > 2 && tokenizer_write(t, argv[2], &e))) {
-        fprintf(stderr, "%s\n", e.text);
-        return (int)e.code;
-    }
-    int rc = argc > 2 ? 0 : serve(t);
-    tokenizer_close(t);
+    struct tokenizer *t = NULL;
+    struct file_map m = {0};
+    if (argc != 3)
+        return 2;
+    int rc = tokenizer_open(&t, argv[1], &e) || file_map_open(&m, argv[2], &e) || cat(t, &m);
     if (rc)
-        fprintf(stderr, "tokenizer_cat: the request is cut\n");
-    return rc ? ERR_INPUT : 0;
+        fprintf(stderr, "%s\n", e.text);
+    file_map_close(&m);
+    tokenizer_close(t);
+    return rc;
 }

@@ -1,0 +1,187 @@
+#include "fmt/unicode.h"
+
+#include <string.h>
+#include <utf8proc.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+/* The bytes of the character at p, or, negative, of the ill-formed part that stands there: its longest beginning that could
+ * have become a character, at least one byte (Unicode 3.9, table 3-7). */
+static int measure(const unsigned char *p, size_t left)
+{
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4)
+        return -1;
+    int more = p[0] < 0xe0 ? 1 : p[0] < 0xf0 ? 2 : 3;
+    /* the second byte's range keeps out overlong forms, surrogates and what lies above U+10FFFF */
+    unsigned low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+    unsigned high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+    for (int n = 1; n <= more; n++) {
+        if ((size_t)n >= left || p[n] < low || p[n] > high)
+            return -n;
+        low = 0x80;
+        high = 0xbf;
+    }
+    return more + 1;
+}
+
+static bool eight_ascii(const unsigned char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return !(word & 0x8080808080808080u);
+}
+
+size_t utf8_valid_prefix(const char *text, size_t size)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    size_t at = 0;
+    while (at < size) {
+        if (size - at >= 8 && eight_ascii(p + at)) {
+            at += 8;
+            continue;
+        }
+        int n = measure(p + at, size - at);
+        if (n < 0)
+            break;
+        at += (size_t)n;
+    }
+    return at;
+}
+
+size_t utf8_append_repaired(struct strbuf *out, const char *text, size_t size)
+{
+    size_t replaced = 0;
+    while (size) {
+        size_t good = utf8_valid_prefix(text, size);
+        strbuf_add(out, text, good);
+        text += good;
+        size -= good;
+        if (!size)
+            break;
+        size_t bad = (size_t)-measure((const unsigned char *)text, size);
+        strbuf_adds(out, "\xef\xbf\xbd");
+        text += bad;
+        size -= bad;
+        replaced++;
+    }
+    return replaced;
+}
+
+uint32_t utf8_next(const char **at)
+{
+    const unsigned char *p = (const unsigned char *)*at;
+    if (p[0] < 0x80) {
+        *at += 1;
+        return p[0];
+    }
+    if (p[0] < 0xe0) {
+        *at += 2;
+        return (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu);
+    }
+    if (p[0] < 0xf0) {
+        *at += 3;
+        return (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+    }
+    *at += 4;
+    return (p[0] & 0x07u) << 18 | (p[1] & 0x3fu) << 12 | (p[2] & 0x3fu) << 6 | (p[3] & 0x3fu);
+}
+
+const char *utf8_previous(const char *end)
+{
+    do
+        end--;
+    while (((unsigned char)*end & 0xc0) == 0x80);
+    return end;
+}
+
+void utf8_append(struct strbuf *out, uint32_t c)
+{
+    utf8proc_uint8_t bytes[4];
+    strbuf_add(out, bytes, (size_t)utf8proc_encode_char((utf8proc_int32_t)c, bytes));
+}
+
+bool utf8_is_one(const char *text, size_t size, uint32_t *c)
+{
+    if (!size || utf8_valid_prefix(text, size) != size)
+        return false;
+    const char *at = text;
+    *c = utf8_next(&at);
+    return at == text + size;
+}
+
+bool unicode_is_space(uint32_t c)
+{
+    if (c < 0x80)
+        return c == ' ' || (c >= '\t' && c <= '\r');
+    return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+bool unicode_is_word(uint32_t c)
+{
+    switch (utf8proc_category((utf8proc_int32_t)c)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_PC:
+        return true;
+    default:
+        /* letters by use, not by category (Other_Alphabetic), and the two joiners */
+        return (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) ||
+               (c >= 0x1f170 && c <= 0x1f189) || c == 0x200c || c == 0x200d;
+    }
+}
+
+/* Characters that are their own composition and never join what stands before them: text may be cut in front of one. */
+static bool starts_afresh(uint32_t c)
+{
+    return c < 0x300 || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x4e00 && c <= 0x9fff);
+}
+
+/* The composition of one stretch, by utf8proc. */
+static void compose(struct strbuf *out, const char *text, size_t size)
+{
+    enum { ON_STACK = 512 };
+    const utf8proc_option_t how = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
+    utf8proc_int32_t few[ON_STACK], *c = few;
+    const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)text;
+    utf8proc_ssize_t n = utf8proc_decompose(bytes, (utf8proc_ssize_t)size, few, ON_STACK, how);
+    ASSERT(n >= 0); /* it can only complain of ill-formed text or of a length beyond memory */
+    if (n > ON_STACK) {
+        c = mem_array((size_t)n, sizeof *c);
+        utf8proc_decompose(bytes, (utf8proc_ssize_t)size, c, n, how);
+    }
+    n = utf8proc_normalize_utf32(c, n, how);
+    for (utf8proc_ssize_t i = 0; i < n; i++)
+        utf8_append(out, (uint32_t)c[i]);
+    if (c != few)
+        mem_free(c);
+}
+
+void unicode_append_nfc(struct strbuf *out, const char *text, size_t size)
+{
+    const char *at = text, *end = text + size, *kept = text;
+    while (at < end) {
+        const char *here = at;
+        if (starts_afresh(utf8_next(&at)))
+            continue;
+        /* the character before may take this one in; the next that starts afresh does not */
+        const char *from = here > kept ? utf8_previous(here) : here;
+        for (here = at; at < end && !starts_afresh(utf8_next(&at));)
+            here = at;
+        strbuf_add(out, kept, (size_t)(from - kept));
+        compose(out, from, (size_t)(here - from));
+        kept = at = here;
+    }
+    strbuf_add(out, kept, (size_t)(end - kept));
+}

@@ -1,0 +1,31 @@
+/* UTF-8 and the few Unicode properties that a tokenizer asks for. Characters are code points; text is never terminated. */
+#ifndef RETORT_FMT_UNICODE_H
+#define RETORT_FMT_UNICODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/strbuf.h"
+
+/* How many bytes at the beginning of text are well-formed UTF-8. */
+size_t utf8_valid_prefix(const char *text, size_t size);
+
+/* Appends text; every maximal ill-formed part becomes one U+FFFD, as Python's errors="replace" does it. Returns how many. */
+size_t utf8_append_repaired(struct strbuf *out, const char *text, size_t size);
+
+/* The character at *at, which moves behind it. The text must be well-formed and not at its end. */
+uint32_t utf8_next(const char **at);
+/* The begin of the character that ends at end, in well-formed text that is not empty. */
+const char *utf8_previous(const char *end);
+void utf8_append(struct strbuf *out, uint32_t c);
+/* Whether text is exactly one character; *c becomes it. */
+bool utf8_is_one(const char *text, size_t size, uint32_t *c);
+
+bool unicode_is_space(uint32_t c); /* White_Space */
+bool unicode_is_word(uint32_t c);  /* letters, marks, decimal digits, connectors: \w of regular expressions */
+
+/* Appends the canonical composition (NFC) of well-formed text. */
+void unicode_append_nfc(struct strbuf *out, const char *text, size_t size);
+
+#endif
