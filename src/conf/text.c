@@ -45,7 +45,7 @@ static int32_t next_character(const char **text)
     return c;
 }
 
-bool text_is_utf8(const char *text)
+bool yaml_is_utf8(const char *text)
 {
     while (*text)
         if (next_character(&text) < 0)

@@ -94,7 +94,7 @@ static char *resolve(const struct field *f, const struct node *n, const struct r
         return NULL;
     }
     char *path = path_resolve(r->arena, directory, n->text);
-    if (text_is_utf8(path))
+    if (yaml_is_utf8(path))
         return path;
     char shown[NODE_SHOWN];
     spot_refuse(&n->spot, n->key, r->e, "%s lies below a directory whose name is not UTF-8; rename it",
