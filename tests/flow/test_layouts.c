@@ -1,0 +1,186 @@
+/* The same job on other layouts of ranks gives the same numbers (DESIGN, Invariants 1, 2 and 4; the tolerances are
+ * those of SEMANTICS, Sums): to rounding where sums are cut otherwise, to the last bit where nothing but who does the
+ * work changes. */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "flow.h"
+
+/* Labels that say everything about the teacher: no draw of theirs can be moved by a rounding. */
+#define DENSE "--set 'labels.encoding={kind: top_k, k: 320, values: f32}'"
+
+static const double f32_tolerance = 1e-5, sampled_tolerance = 1e-3, bf16_tolerance = 1e-2, move_tolerance = 2e-3;
+
+static void expect_same_run(const char *a, const char *b)
+{
+    char of_a[256], of_b[256];
+    expect_same_metrics(a, b);
+    snprintf(of_a, sizeof of_a, "%s/model/model.safetensors", a);
+    snprintf(of_b, sizeof of_b, "%s/model/model.safetensors", b);
+    expect_same_file(of_a, of_b);
+}
+
+static void expect_close_run(const char *a, const char *b, double tolerance)
+{
+    char of_a[256], of_b[256];
+    expect_close_metrics(a, b, tolerance);
+    snprintf(of_a, sizeof of_a, "%s/model/model.safetensors", a);
+    snprintf(of_b, sizeof of_b, "%s/model/model.safetensors", b);
+    double moved = flow_move_difference(of_a, of_b, "student/model.safetensors");
+    print_message("%s and %s, move of the weights: %.2g\n", a, b, moved);
+    if (!(moved <= move_tolerance))
+        fail_msg("%s and %s: moves of the weights differ by %.3g, more than %.3g", a, b, moved, move_tolerance);
+}
+
+/* 8 sequences a step on 1, 2 and 3 students; three own 3, 3 and 2 of them. */
+static void student_ranks(void **state)
+{
+    (void)state;
+    train("one", 1, "--set labels.source=local " DENSE);
+    train("two", 2, "--set labels.source=local " DENSE);
+    train("three", 3, "--set labels.source=local " DENSE);
+    expect_close_run("two", "one", f32_tolerance);
+    expect_close_run("three", "one", f32_tolerance);
+    assert_true(flow_value("one", 10, "kl") < 0.9 * flow_value("one", 1, "kl"));
+    train("sampled-one", 1, "--set labels.source=local");
+    train("sampled-three", 3, "--set labels.source=local");
+    expect_close_metrics("sampled-three", "sampled-one", sampled_tolerance);
+}
+
+static void micro_batches(void **state)
+{
+    (void)state;
+    train("one", 1, "--set labels.source=local --set train.micro_batch_tokens=64 " DENSE);
+    train("four", 1, "--set labels.source=local --set train.micro_batch_tokens=256 " DENSE);
+    expect_close_run("four", "one", f32_tolerance);
+}
+
+static void student_shards(void **state)
+{
+    (void)state;
+    train("one", 2, DENSE);
+    for (int shards = 2; shards <= 4; shards++) {
+        char output[16];
+        snprintf(output, sizeof output, "%d-shards", shards);
+        train(output, 1 + shards, "--set ranks.student.tensor_parallel=%d " DENSE, shards);
+        expect_close_run(output, "one", f32_tolerance);
+    }
+}
+
+static void teacher_shards(void **state)
+{
+    (void)state;
+    train("one", 2, DENSE);
+    for (int shards = 2; shards <= 4; shards++) {
+        char output[16];
+        snprintf(output, sizeof output, "%d-shards", shards);
+        train(output, 1 + shards, "--set ranks.teacher.tensor_parallel=%d " DENSE, shards);
+        expect_close_run(output, "one", f32_tolerance);
+    }
+    train("sampled-one", 2, "");
+    train("sampled-two", 3, "--set ranks.teacher.tensor_parallel=2");
+    expect_close_metrics("sampled-two", "sampled-one", sampled_tolerance);
+}
+
+/* Who makes a label, and how far ahead, changes not one bit. */
+static void teacher_replicas(void **state)
+{
+    (void)state;
+    train("one", 2, "--set labels.window=1");
+    train("far", 2, "--set labels.window=8");
+    train("two", 3, "--set labels.window=1 --set ranks.teacher.replicas=2");
+    train("two-far", 4, "--set labels.window=8 --set ranks.teacher.replicas=3");
+    expect_same_run("far", "one");
+    expect_same_run("two", "one");
+    expect_same_run("two-far", "one");
+    train("other-draws", 2, "--set labels.seed=1");
+    assert_false(flow_same_metrics("other-draws", "one"));
+}
+
+static void stream_and_local(void **state)
+{
+    (void)state;
+    train("local", 1, "--set labels.source=local");
+    train("stream", 2, "");
+    expect_same_run("stream", "local");
+    train("local-top", 1, "--set labels.source=local --set 'labels.encoding={kind: top_k, k: 20, values: f16}'");
+    train("stream-top", 2, "--set 'labels.encoding={kind: top_k, k: 20, values: f16}'");
+    expect_same_run("stream-top", "local-top");
+}
+
+/* Local labels take the student's shards for the teacher, too. */
+static void stream_and_local_shards(void **state)
+{
+    (void)state;
+    train("local", 2, "--set labels.source=local --set ranks.student.tensor_parallel=2");
+    train("stream", 4, "--set ranks.teacher.tensor_parallel=2 --set ranks.student.tensor_parallel=2");
+    train("local-two", 2, "--set labels.source=local");
+    train("stream-two", 4, "--set ranks.teacher.replicas=2 --set ranks.student.replicas=2");
+    expect_same_run("stream", "local");
+    expect_same_run("stream-two", "local-two");
+}
+
+#define LORA                                                                                \
+    "--set student.method=lora --set student.lora.rank=4 --set student.lora.alpha=8 --set " \
+    "student.lora.dropout=0.1 " DENSE
+
+static void lora_layouts(void **state)
+{
+    (void)state;
+    train("one", 1, "--set labels.source=local " LORA);
+    train("two", 2, "--set labels.source=local " LORA);
+    train("shards", 4, "--set ranks.student.tensor_parallel=3 " LORA);
+    train("stream", 2, LORA);
+    expect_close_metrics("two", "one", f32_tolerance);
+    expect_close_metrics("shards", "one", f32_tolerance);
+    expect_same_metrics("stream", "one");
+    expect_same_file("stream/adapter/adapter_model.safetensors", "one/adapter/adapter_model.safetensors");
+    expect_close_metrics("one", "two", f32_tolerance);
+}
+
+static void bf16_layouts(void **state)
+{
+    (void)state;
+    train("one", 1, "--set labels.source=local --set student.precision=bf16 --set teacher.precision=bf16 " DENSE);
+    train("shards", 3,
+          "--set ranks.student.tensor_parallel=2 --set student.precision=bf16 --set teacher.precision=bf16 " DENSE);
+    expect_close_metrics("shards", "one", bf16_tolerance);
+}
+
+/* A student that is its own teacher has nothing to learn from it: to rounding with whole labels, to the noise of the
+ * draws with sampled ones, for which their own distribution's entropy would be more than a nat off (SEMANTICS, Labels).
+ */
+static void equal_models(void **state)
+{
+    (void)state;
+    train("dense", 2, "--set student.model=teacher --set train.steps=1 " DENSE);
+    assert_true(fabs(flow_value("dense", 0, "validation.kl")) < 1e-6);
+    assert_true(fabs(flow_value("dense", 1, "kl")) < 1e-6);
+
+    char *text = flow_read("text.txt", NULL);
+    flow_write("text.txt", "%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s%1$s", text);
+    mem_free(text);
+    train("sampled", 2, "--set student.model=teacher --set train.steps=1 --set distill.temperature=1");
+    print_message("sampled: kl %g over %g tokens\n", flow_value("sampled", 0, "validation.kl"),
+                  flow_value("sampled", 0, "validation.supervised_tokens"));
+    assert_true(flow_value("sampled", 0, "validation.supervised_tokens") >= 10000);
+    assert_true(fabs(flow_value("sampled", 0, "validation.kl")) < 0.01);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(student_ranks),
+        cmocka_unit_test(micro_batches),
+        cmocka_unit_test(student_shards),
+        cmocka_unit_test(teacher_shards),
+        cmocka_unit_test(teacher_replicas),
+        cmocka_unit_test(stream_and_local),
+        cmocka_unit_test(stream_and_local_shards),
+        cmocka_unit_test(lora_layouts),
+        cmocka_unit_test(bf16_layouts),
+        cmocka_unit_test(equal_models),
+    };
+    return flow_main(argc, argv, "layouts", tests, sizeof tests / sizeof *tests);
+}
