@@ -58,8 +58,13 @@ void record_header_write(unsigned char bytes[RECORD_HEADER_BYTES], const struct 
     at = put(at, RECORD_ID_BYTES, 2);
     at = put(at, temperature, 4);
     at = put(at, h->parameter, 8);
-    at = put(at, h->seed, 8);
-    put(at, checksum(bytes, body, h->packed_size), 4);
+    put(at, h->seed, 8);
+    record_header_seal(bytes, body, h->packed_size);
+}
+
+void record_header_seal(unsigned char bytes[RECORD_HEADER_BYTES], const void *body, size_t size)
+{
+    put(bytes + RECORD_CRC_OFFSET, checksum(bytes, body, size), 4);
 }
 
 static int check_frame(const struct record_header *h, struct cursor *c, const unsigned char *bytes, size_t size,

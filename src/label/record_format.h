@@ -43,6 +43,9 @@ struct column_shape {
 
 void record_header_write(unsigned char bytes[RECORD_HEADER_BYTES], const struct record_header *h, const void *body);
 
+/* Puts the crc over header and body into the header; record_header_write does it, too. */
+void record_header_seal(unsigned char bytes[RECORD_HEADER_BYTES], const void *body, size_t size);
+
 /* Every check that needs no job: magic, version, sizes, crc, ranges of fields. */
 int record_header_read(struct record_header *h, const void *bytes, size_t size, struct err *e);
 

@@ -9,6 +9,8 @@
 #define NO_PART_LOG (-1e4f)
 #define NO_PART (-0.0f)
 
+enum { PIECE_BLOCKS = 8 }; /* a piece of a row, with its logarithms, stays in L1 */
+
 static void *again(void *p, int64_t count, size_t size)
 {
     mem_free(p);
@@ -102,27 +104,33 @@ static float block_maximum(const float *e, int64_t n)
     return m;
 }
 
-static void row_exponentials(struct rows *r, int64_t row)
+/* Blocks first .. end - 1 of a row: one call of the kernel for all of them. */
+static void piece_exponentials(struct rows *r, int64_t row, int64_t first, int64_t end)
 {
-    double *mass = r->block_mass + row * r->blocks, *sums = r->sums + 2 * row;
-    float x[ROW_BLOCK];
-    sums[0] = sums[1] = 0;
-    for (int64_t b = 0; b < r->blocks; b++) {
-        float *e = row_block(r, row, b);
-        const int64_t n = rows_block_size(r, b);
+    float logs[PIECE_BLOCKS * ROW_BLOCK], *x = logs, *e = row_block(r, row, first);
+    const int64_t size = (end - first - 1) * ROW_BLOCK + rows_block_size(r, end - 1);
 #pragma omp simd
-        for (int64_t j = 0; j < n; j++)
-            x[j] = e[j] * r->scale - r->max[row];
-        if (r->allowed)
-            mark_not_allowed(r, b, x, NO_PART_LOG);
-        vector_exp(e, x, n);
-        mass[b] = block_sum(e, n);
-        r->block_max[row * r->blocks + b] = block_maximum(e, n);
-        sums[0] += mass[b];
-        sums[1] += block_dot(e, x, n);
+    for (int64_t j = 0; j < size; j++)
+        x[j] = e[j] * r->scale - r->max[row];
+    for (int64_t b = first; r->allowed && b < end; b++)
+        mark_not_allowed(r, b, x + (b - first) * ROW_BLOCK, NO_PART_LOG);
+    vector_exp(e, x, size);
+    for (int64_t b = first; b < end; b++, e += ROW_BLOCK, x += ROW_BLOCK) {
+        const int64_t n = rows_block_size(r, b), at = row * r->blocks + b;
+        r->block_mass[at] = block_sum(e, n);
+        r->block_max[at] = block_maximum(e, n);
+        r->sums[2 * row] += r->block_mass[at];
+        r->sums[2 * row + 1] += block_dot(e, x, n);
         if (r->allowed)
             mark_not_allowed(r, b, e, NO_PART);
     }
+}
+
+static void row_exponentials(struct rows *r, int64_t row)
+{
+    r->sums[2 * row] = r->sums[2 * row + 1] = 0;
+    for (int64_t b = 0; b < r->blocks; b += PIECE_BLOCKS)
+        piece_exponentials(r, row, b, b + PIECE_BLOCKS < r->blocks ? b + PIECE_BLOCKS : r->blocks);
 }
 
 void rows_exponentials(struct rows *r)
