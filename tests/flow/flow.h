@@ -61,6 +61,12 @@ void train(const char *output, int ranks, const char *format, ...) __attribute__
 int flow_start(int ranks, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const struct outcome *flow_wait(int pid);
 
+/* Waits until that run's metrics have a line of this step. */
+void flow_wait_for_step(const char *output, int step);
+
+/* SIGKILL to one of the ranks that mpirun has started here, or (rank -1) to all. */
+void flow_kill(int pid, int rank);
+
 /* --- results
  * --------------------------------------------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/strbuf.h"
 
@@ -132,6 +133,40 @@ void train(const char *output, int ranks, const char *format, ...)
     vsnprintf(words, sizeof words, format, ap);
     va_end(ap);
     expect_outcome(retort(ranks, "run job.yaml --set output=%s %s", output, words), 0, NULL);
+}
+
+/* --- killing
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+void flow_wait_for_step(const char *output, int step)
+{
+    char *path = mem_printf("%s/metrics.jsonl", output), *wanted = mem_printf("{\"step\": %d, \"loss\"", step);
+    bool seen = false;
+    for (double until = clock_seconds() + PATIENCE_SECONDS; !seen && clock_seconds() < until; clock_sleep(2e-3)) {
+        char *text = file_exists(path) ? flow_read(path, NULL) : mem_strdup("");
+        seen = strstr(text, wanted) != NULL;
+        mem_free(text);
+    }
+    if (!seen)
+        fail_msg("%s has no step %d after %d s", path, step, PATIENCE_SECONDS);
+    mem_free(wanted);
+    mem_free(path);
+}
+
+/* mpirun's children, in the order in which it has started them, are the ranks. */
+void flow_kill(int pid, int rank)
+{
+    char path[64], text[LINE_ROOM] = "", *rest = text;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, pid);
+    FILE *f = fopen(path, "r");
+    if (!f || !fgets(text, sizeof text, f))
+        fail_msg("%s: cannot be read, or mpirun has no ranks", path);
+    fclose(f);
+    int i = 0, killed = 0;
+    for (char *word; (word = strsep(&rest, " \n")) && *word; i++)
+        if (rank < 0 || rank == i)
+            killed += kill(atoi(word), SIGKILL) == 0;
+    assert_true(killed > 0);
 }
 
 /* --- what must have been said
