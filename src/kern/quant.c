@@ -1,35 +1,27 @@
 #include "kern/quant.h"
 
-#include <string.h>
+#include "kern/convert_inline.h"
 
-/* One element at a time. convert.c holds the same for arrays. */
+/* One element at a time; convert.c does arrays of them. */
 
 uint16_t f32_to_bf16(float x)
 {
-    uint16_t y;
-    convert_f32_to_bf16(&y, &x, 1);
-    return y;
+    return bf16_round(x);
 }
 
 float bf16_to_f32(uint16_t x)
 {
-    float y;
-    convert_bf16_to_f32(&y, &x, 1);
-    return y;
+    return bf16_widen(x);
 }
 
 uint16_t f32_to_f16(float x)
 {
-    uint16_t y;
-    convert_f32_to_f16(&y, &x, 1);
-    return y;
+    return f16_narrow(x);
 }
 
 float f16_to_f32(uint16_t x)
 {
-    float y;
-    convert_f16_to_f32(&y, &x, 1);
-    return y;
+    return f16_widen(x);
 }
 
 bool dequantize_knows(enum dtype type)
