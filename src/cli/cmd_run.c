@@ -1,5 +1,6 @@
 /* retort run JOB: the job under mpirun, srun or alone. */
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +11,21 @@
 #include "cli/job_file.h"
 #include "cli/program.h"
 #include "job/run.h"
+
+static volatile sig_atomic_t stop;
+
+/* USR1 alone: launchers end a failed job by TERM, and that must not be waited out. */
+static void ask_to_stop(int signal_number)
+{
+    (void)signal_number;
+    stop = 1;
+}
+
+static void watch_signal(void)
+{
+    struct sigaction action = {.sa_handler = ask_to_stop, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, NULL);
+}
 
 struct watch {
     double began;
@@ -82,14 +98,15 @@ int cmd_run(int argc, char **argv, struct err *e)
     const struct command_line line = {
         "run", "JOB [--set key=value]... [--resume | --fresh] [--role ROLE]",
         "Runs the job: distill, finetune or evaluate. Start it under mpirun or srun with the ranks that the job asks for. A run\n"
-        "that was stopped goes on from its last checkpoint by itself.",
+        "that was stopped goes on from its last checkpoint by itself. SIGUSR1 stops it after the step in work (exit status 75).",
         options, path, names, 1, 1};
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
+    watch_signal();
     const struct comm *world = program_world();
     struct watch watch = {.began = clock_seconds()};
     struct run_observer observer = {attach_log, show_step, show_validation, show_result, &watch};
-    struct run_options run = {fresh, resume, (enum role)role, &observer};
+    struct run_options run = {fresh, resume, (enum role)role, &stop, &observer};
     struct job *job = NULL;
     if (resume && fresh)
         rc = err_set(e, ERR_USAGE, "--resume and --fresh exclude each other");

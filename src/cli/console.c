@@ -49,7 +49,7 @@ static void close_line(void)
     console.line_is_open = 0;
 }
 
-static void write_log(const char *line)
+void console_record(const char *line)
 {
     char stamp[32];
     time_t now = time(NULL);
@@ -70,7 +70,7 @@ static void sink(void *context, enum log_level level, const char *line)
     close_line();
     fprintf(stderr, "%s\n", whole);
     fflush(stderr);
-    write_log(whole);
+    console_record(whole);
 }
 
 void console_start(void)
@@ -101,7 +101,7 @@ void console_progress(const char *text, int is_last)
     int due = is_last || now - console.last_plain >= plain_seconds;
     if (due) {
         console.last_plain = now;
-        write_log(text);
+        console_record(text);
     }
     if (console.terminal) {
         fprintf(stderr, "\r%s\033[K%s", text, is_last ? "\n" : "");
@@ -123,5 +123,5 @@ void console_error(const char *text)
     close_line();
     fprintf(stderr, "retort: %s\n", text);
     fflush(stderr);
-    write_log(text);
+    console_record(text);
 }

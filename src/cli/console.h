@@ -20,6 +20,9 @@ void console_print(const char *bytes, size_t size);
 /* One line on stderr: "retort: text". */
 void console_error(const char *text);
 
+/* A line in the log file alone. */
+void console_record(const char *text);
+
 /* Whether the user watches a terminal: stderr is one, or that of the launcher that forwards it is. */
 int console_is_terminal(void);
 int console_output_is_terminal(void); /* stdout itself */

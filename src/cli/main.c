@@ -30,6 +30,7 @@ static struct {
 /* Another rank has failed and has said so; this one leaves with its status. The line itself is that rank's. */
 static void leave(const struct err *e)
 {
+    console_record(e->text);
     console_stop();
     failure_leave(e);
 }

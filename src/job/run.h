@@ -2,6 +2,7 @@
 #ifndef RETORT_JOB_RUN_H
 #define RETORT_JOB_RUN_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 #include "conf/job.h"
@@ -23,6 +24,8 @@ struct run_options {
     bool fresh;     /* replace an existing run directory */
     bool resume;    /* insist that there is something to resume */
     enum role role; /* --role of an MPMD launch, or ROLE_ANY */
+    /* Set on any student by a signal: the run stops after the step in work, with a checkpoint and ERR_STOPPED. */
+    const volatile sig_atomic_t *stop;
     const struct run_observer *observer;
 };
 

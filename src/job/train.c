@@ -179,6 +179,19 @@ static bool is_due(int64_t every, int64_t step, int64_t steps)
     return every && (step % every == 0 || step == steps);
 }
 
+/* A signal reaches some students sooner than others: all stop after the same step. */
+static bool must_stop(const struct training *t, int64_t step)
+{
+    const bool asked = comm_max(&t->c->groups.group, *t->c->options->stop != 0);
+    return asked && step < t->c->job->train.steps;
+}
+
+static int checkpoint(struct training *t, int64_t step, struct err *e)
+{
+    const struct job *job = t->c->job;
+    return checkpoint_save(job->output, step, trainer_optimizer(t->trainer), &t->c->groups, job->train.keep_checkpoints, e);
+}
+
 static int one_step(struct training *t, int64_t step, struct err *e)
 {
     const struct job *job = t->c->job;
@@ -192,9 +205,13 @@ static int one_step(struct training *t, int64_t step, struct err *e)
         return -1;
     if (is_due(job->train.evaluate_every, step, job->train.steps) && validate(t, step, e))
         return -1;
-    if (!is_due(job->train.checkpoint_every, step, job->train.steps))
-        return 0;
-    return checkpoint_save(job->output, step, trainer_optimizer(t->trainer), &t->c->groups, job->train.keep_checkpoints, e);
+    bool stop = must_stop(t, step);
+    if ((stop || is_due(job->train.checkpoint_every, step, job->train.steps)) && checkpoint(t, step, e))
+        return -1;
+    if (stop)
+        return err_set(e, ERR_STOPPED, "stopped on request after step %lld; the same command goes on from its checkpoint",
+                       (long long)step);
+    return 0;
 }
 
 /* model/ or adapter/, written by the shards of the first replica under a temporary name. */
