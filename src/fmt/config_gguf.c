@@ -197,8 +197,8 @@ static double llama3_divisor(const struct model_config *c, int pair)
  * tensor back, it is something else. */
 static int recover_llama3(struct model_config *c, const struct keys *k, const struct tensor *t)
 {
-    const double tolerance =
-        1e-5; /* f32 powers differ by an ulp between libraries; times factor - 1 where smooth is near 0 */
+    /* f32 powers differ by an ulp between libraries, and where smooth is near 0 that counts factor - 1 times */
+    const double tolerance = 1e-5;
     int pairs = c->head_dim / 2;
     if (t->dtype != DTYPE_F32 || t->elements != pairs)
         return err_set(k->e, ERR_INPUT, "%s: tensor %s: expected %d values of type F32, one per rotary pair", k->path,
@@ -245,21 +245,36 @@ static int read_rope(struct model_config *c, const struct keys *k)
     c->rope_type = factor > 1 ? ROPE_LINEAR : ROPE_DEFAULT;
     c->rope_factor = factor > 1 ? factor : 0;
     const struct tensor *table = gguf_tensor_find(k->g, "rope_freqs.weight");
+    if (table && c->rope_type != ROPE_DEFAULT)
+        return err_set(k->e, ERR_INPUT, "%s: tensor %s: not supported together with linear scaling", k->path,
+                       table->name);
     return table ? recover_llama3(c, k, table) : 0;
 }
 
-static int refuse_others(const struct model_config *c, const struct keys *k)
+/* A part of a split file lacks what the others have: say that before anything is missed. */
+static int refuse_parts(const struct keys *k)
 {
-    uint64_t experts = get_int(k, "expert_count", 0, UINT32_MAX, 0), parts = 1;
-    if (experts)
-        return err_set(k->e, ERR_INPUT, "%s: key %s.expert_count is %llu: mixtures of experts are not supported",
-                       k->path, k->architecture, (unsigned long long)experts);
+    uint64_t parts = 1;
     gguf_get_u64(k->g, "split.count", &parts);
     if (parts > 1)
         return err_set(k->e, ERR_INPUT, "%s: key split.count: one of %llu parts; merge them into one file", k->path,
                        (unsigned long long)parts);
-    if (has(k, "attention.value_length") &&
-        need_int(k, "attention.value_length", 1, CONFIG_HEAD_DIM_MAX) != (uint64_t)c->head_dim)
+    return 0;
+}
+
+static int refuse_experts(const struct keys *k)
+{
+    uint64_t experts = get_int(k, "expert_count", 0, UINT32_MAX, 0);
+    if (experts)
+        return err_set(k->e, ERR_INPUT, "%s: key %s.expert_count is %llu: mixtures of experts are not supported",
+                       k->path, k->architecture, (unsigned long long)experts);
+    return k->e->code ? -1 : 0;
+}
+
+static int check_value_length(const struct model_config *c, const struct keys *k)
+{
+    uint64_t length = get_int(k, "attention.value_length", 1, CONFIG_HEAD_DIM_MAX, (uint64_t)c->head_dim);
+    if (!k->e->code && length != (uint64_t)c->head_dim)
         err_set(k->e, ERR_INPUT, "%s: key %s.attention.value_length differs from the key length, %d: not supported",
                 k->path, k->architecture, c->head_dim);
     return k->e->code ? -1 : 0;
@@ -267,7 +282,7 @@ static int refuse_others(const struct model_config *c, const struct keys *k)
 
 static int read_config(struct model_config *c, struct keys *k)
 {
-    if (read_family(c, k))
+    if (refuse_parts(k) || read_family(c, k) || refuse_experts(k))
         return -1;
     read_sizes(c, k);
     if (k->e->code || read_vocabulary(c, k) || model_config_check(c, k->path, k->e))
@@ -277,9 +292,7 @@ static int read_config(struct model_config *c, struct keys *k)
         return -1;
     c->bos_token_id = token_id(k, "tokenizer.ggml.bos_token_id");
     c->eos_token_id = token_id(k, "tokenizer.ggml.eos_token_id");
-    if (read_rope(c, k))
-        return -1;
-    return refuse_others(c, k);
+    return read_rope(c, k) ? -1 : check_value_length(c, k);
 }
 
 int model_config_from_gguf(struct model_config *c, const struct gguf *g, const char *path, struct err *e)

@@ -381,6 +381,8 @@ static void gguf_that_asks_for_more_is_refused(void **state)
          "qwen2.rope.scaling.type is \"yarn\"; retort has none and linear"},
         {"pass_qwen2.gguf", "qwen2.rope.scaling.type", STRING, "\6\0\0\0\0\0\0\0linear", 14,
          "qwen2.rope.scaling.factor: expected a number"},
+        {"pass_llama3.gguf", "llama.rope.scale_linear", F32, "\0\0\0\x40", 4, /* 2.0 */
+         "tensor rope_freqs.weight: not supported together with linear scaling"},
         {"pass_qwen2.gguf", "qwen2.rope.scale_linear", F32, "\0\0\0\0", 4,
          "qwen2.rope.scale_linear: expected a number"},
     };
