@@ -131,11 +131,12 @@ static void check_sequence(const struct sequence *s, int64_t index)
     for (int d = 0; d < s->documents; d++) {
         assert_true(s->starts[d] < s->starts[d + 1]);
         assert_int_equal(s->supervised[s->starts[d]], 0);
+        const int before = labels;
+        for (int i = s->starts[d]; i < s->starts[d + 1]; i++)
+            labels += s->supervised[i];
+        assert_true(labels > before); /* no document is there for nothing */
     }
-    for (int i = 0; i < s->tokens; i++)
-        labels += s->supervised[i];
     assert_int_equal(labels, s->labels);
-    assert_true(labels > 0);
 }
 
 static int compare_u64(const void *a, const void *b)
@@ -232,6 +233,8 @@ static void completions_stay_whole(void **state)
     for (int64_t i = 0; i < corpus_count(k, SPLIT_TRAIN); i++) {
         struct sequence s = corpus_sequence(k, SPLIT_TRAIN, i);
         check_sequence(&s, i);
+        if (i) /* opened only because its first document did not fit */
+            assert_true(corpus_sequence(k, SPLIT_TRAIN, i - 1).tokens + s.starts[1] > LENGTH);
         several += s.documents > 1;
         for (int d = 0; d < s.documents; d++)
             seen[whole_document(&s, d)]++;
@@ -401,9 +404,11 @@ static void the_key_knows_what_packing_depends_on(void **state)
     (void)state;
     const char *chat = "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}]}\n";
     char *path = tiny_file_text("key.jsonl", chat), *copy = tiny_file_text("moved.jsonl", chat);
+    char *whole = tiny_file_text("whole.txt", chat);
     char *other = tiny_file_text("other.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"r\"}]}\n");
     const struct data_file file = {path, DATA_CHAT}, moved = {copy, DATA_CHAT}, changed = {other, DATA_CHAT};
-    const struct data_file completion = {path, DATA_COMPLETION}, two[] = {file, changed}, swapped[] = {changed, file};
+    const struct data_file completion = {path, DATA_COMPLETION}, lines = {path, DATA_TEXT}, text = {whole, DATA_TEXT};
+    const struct data_file two[] = {file, changed}, swapped[] = {changed, file};
     struct corpus_spec base = spec_of(&file);
     base.template_name = "chatml";
 
@@ -411,8 +416,9 @@ static void the_key_knows_what_packing_depends_on(void **state)
     same.files[0] = &moved;
     assert_true(key_of(&same) == key_of(&base));
 
-    struct corpus_spec v[10];
-    for (int i = 0; i < 10; i++)
+    enum { VARIANTS = 12 };
+    struct corpus_spec v[VARIANTS];
+    for (int i = 0; i < VARIANTS; i++)
         v[i] = base;
     v[1].files[0] = &changed;
     v[2].files[0] = &completion;
@@ -423,12 +429,15 @@ static void the_key_knows_what_packing_depends_on(void **state)
     v[7].system_prompt = "";
     v[8].files[0] = two, v[8].file_count[0] = 2;
     v[9].files[0] = swapped, v[9].file_count[0] = 2;
-    for (int i = 0; i < 10; i++)
+    v[10].files[0] = &lines;
+    v[11].files[0] = &text;
+    for (int i = 0; i < VARIANTS; i++)
         for (int k = 0; k < i; k++)
             if (key_of(&v[i]) == key_of(&v[k]))
                 fail_msg("variants %d and %d have one key", k, i);
     mem_free(path);
     mem_free(copy);
+    mem_free(whole);
     mem_free(other);
 }
 
@@ -476,7 +485,7 @@ static void a_directory_that_is_not_there(void **state)
     mem_free(path);
 }
 
-static void check_damaged(const char *path, uint64_t key, const void *bytes, size_t size)
+static void check_damaged(const char *path, uint64_t key, const void *bytes, size_t size, const char *part)
 {
     struct err e = {0};
     struct corpus *k = NULL;
@@ -484,6 +493,7 @@ static void check_damaged(const char *path, uint64_t key, const void *bytes, siz
     assert_int_equal(corpus_open(&k, path, key, &e), -1);
     assert_int_equal(e.code, ERR_INPUT);
     assert_non_null(strstr(e.text, path));
+    assert_non_null(strstr(e.text, part));
     assert_null(k);
 }
 
@@ -491,6 +501,7 @@ static void check_damaged(const char *path, uint64_t key, const void *bytes, siz
 static void damage_is_found(void **state)
 {
     (void)state;
+    enum { HEADER = 256 };
     char *data = completion_file(6);
     const struct data_file file = {data, DATA_COMPLETION};
     struct corpus_spec spec = spec_of(&file);
@@ -504,11 +515,11 @@ static void damage_is_found(void **state)
     memcpy(bytes, map.data, map.size);
 
     for (size_t size = 0; size < map.size; size += 7)
-        check_damaged(path, key, bytes, size);
-    check_damaged(path, key, bytes, map.size + 1);
+        check_damaged(path, key, bytes, size, size < HEADER ? "header" : "size");
+    check_damaged(path, key, bytes, map.size + 1, "size");
     for (size_t i = 0; i < map.size; i += 3) {
         bytes[i] ^= (unsigned char)(1 << i % 8);
-        check_damaged(path, key, bytes, map.size);
+        check_damaged(path, key, bytes, map.size, "");
         bytes[i] ^= (unsigned char)(1 << i % 8);
     }
     struct corpus *k = NULL;

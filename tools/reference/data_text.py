@@ -20,6 +20,9 @@ def line(data):
     return " ".join(x.hex() or "-" for x in (data, text.encode(), text.strip().encode()))
 
 
+for space in (chr(c) for c in range(0x110000) if chr(c).isspace()):
+    for c in (chr(ord(space) - 1), space, chr(ord(space) + 1)):
+        print(line(f"{c} x {c}".encode()))
 for part in PARTS:
     print(line(part))
 for _ in range(400):
