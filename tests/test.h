@@ -11,10 +11,10 @@
 #include "base/err.h"
 
 /* The call went well; its error text is shown if not. */
-#define assert_done(call, e)                                                                                           \
-    do {                                                                                                               \
-        if ((call) != 0)                                                                                               \
-            fail_msg("%s: %s", #call, (e)->text);                                                                      \
+#define assert_done(call, e)                      \
+    do {                                          \
+        if ((call) != 0)                          \
+            fail_msg("%s: %s", #call, (e)->text); \
     } while (0)
 
 #endif

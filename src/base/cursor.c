@@ -50,12 +50,12 @@ static void read_number(struct cursor *c, void *v, size_t size)
         memcpy(v, p, size);
 }
 
-#define CURSOR_NUMBER(type, name)                                                                                      \
-    type name(struct cursor *c)                                                                                        \
-    {                                                                                                                  \
-        type v = 0;                                                                                                    \
-        read_number(c, &v, sizeof v);                                                                                  \
-        return v;                                                                                                      \
+#define CURSOR_NUMBER(type, name)     \
+    type name(struct cursor *c)       \
+    {                                 \
+        type v = 0;                   \
+        read_number(c, &v, sizeof v); \
+        return v;                     \
     }
 CURSOR_NUMBER(uint8_t, cursor_u8)
 CURSOR_NUMBER(uint16_t, cursor_u16)

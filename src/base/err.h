@@ -5,12 +5,12 @@
 #define RETORT_BASE_ERR_H
 
 /* X(name, exit status, what it stands for): the whole list; the exit status is the contract of every command. */
-#define ERR_CODES(X)                                                                                                   \
-    X(ERR_NONE, 0, "done")                                                                                             \
-    X(ERR_BUG, 1, "a fault of retort itself")                                                                          \
-    X(ERR_USAGE, 2, "command line or job spec")                                                                        \
-    X(ERR_INPUT, 3, "model, data or store")                                                                            \
-    X(ERR_ENVIRONMENT, 4, "MPI, memory or disk")                                                                       \
+#define ERR_CODES(X)                             \
+    X(ERR_NONE, 0, "done")                       \
+    X(ERR_BUG, 1, "a fault of retort itself")    \
+    X(ERR_USAGE, 2, "command line or job spec")  \
+    X(ERR_INPUT, 3, "model, data or store")      \
+    X(ERR_ENVIRONMENT, 4, "MPI, memory or disk") \
     X(ERR_STOPPED, 75, "stopped on request after a checkpoint")
 
 enum err_code {

@@ -84,8 +84,8 @@ int file_read_at(int fd, const char *path, void *bytes, size_t size, uint64_t of
         if (n < 0)
             return err_errno(e, "%s: cannot read", path);
         if (n == 0)
-            return err_set(e, ERR_INPUT, "%s: ends at byte %llu, %zu bytes too early", path,
-                           (unsigned long long)offset, size);
+            return err_set(e, ERR_INPUT, "%s: ends at byte %llu, %zu bytes too early", path, (unsigned long long)offset,
+                           size);
         to += n;
         offset += (uint64_t)n;
         size -= (size_t)n;

@@ -68,7 +68,8 @@ void mem_free(void *p)
     free(p);
 }
 
-/* Anonymous maps: zeroed by the kernel only when touched, given back whole, and a limit on memory shows here as NULL. */
+/* Anonymous maps: zeroed by the kernel only when touched, given back whole, and a limit on memory shows here as NULL.
+ */
 void *mem_try(size_t size)
 {
     if (!size)

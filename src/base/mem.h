@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *mem_alloc(size_t size);                     /* zeroed */
-void *mem_array(size_t count, size_t size);       /* zeroed; the product is checked */
+void *mem_alloc(size_t size);               /* zeroed */
+void *mem_array(size_t count, size_t size); /* zeroed; the product is checked */
 void *mem_resize(void *p, size_t count, size_t size);
 char *mem_strdup(const char *s);
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void mem_free(void *p);                           /* takes NULL; for every mem_ function above */
+void mem_free(void *p); /* takes NULL; for every mem_ function above */
 
 /* Called once with the bytes that could not be had; must not return. Default: a line on stderr and _exit(4). */
 void mem_set_exhausted(void (*hook)(size_t wanted));

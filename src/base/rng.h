@@ -22,9 +22,9 @@ struct rng {
 void rng_init(struct rng *r, uint64_t key, uint64_t stream);
 uint32_t rng_u32(struct rng *r);
 uint64_t rng_u64(struct rng *r);
-double rng_uniform(struct rng *r);                /* [0, 1), 53 bits */
-uint64_t rng_below(struct rng *r, uint64_t n);    /* 0 .. n-1, unbiased; n > 0 */
-double rng_normal(struct rng *r);                 /* mean 0, variance 1 (Box-Muller) */
+double rng_uniform(struct rng *r);             /* [0, 1), 53 bits */
+uint64_t rng_below(struct rng *r, uint64_t n); /* 0 .. n-1, unbiased; n > 0 */
+double rng_normal(struct rng *r);              /* mean 0, variance 1 (Box-Muller) */
 
 /* 53 bits of one block as a uniform number in [0, 1). */
 double rng_to_uniform(uint32_t hi, uint32_t lo);

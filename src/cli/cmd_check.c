@@ -71,9 +71,14 @@ int cmd_check(int argc, char **argv, struct err *e)
     };
     static const char *const names[] = {"JOB"};
     const struct command_line line = {
-        "check", "JOB [--set key=value]... [--ranks N] [--files]",
+        "check",
+        "JOB [--set key=value]... [--ranks N] [--files]",
         "Prints the job with every key resolved, or file:line:column, what is wrong and what is allowed.",
-        options, path, names, 1, 1};
+        options,
+        path,
+        names,
+        1,
+        1};
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     struct job *job = NULL;

@@ -10,15 +10,21 @@ int cmd_export(int argc, char **argv, struct err *e)
     int dtype = 0, format = 0, rc;
     const struct option options[] = {
         {"--model", OPTION_TEXT, &x.solo.model, "PATH", "Hugging Face directory or .gguf file", NULL, true},
-        {"--adapter", OPTION_TEXT, &x.solo.adapter, "DIR", "PEFT adapter directory, merged into the weights", NULL, false},
+        {"--adapter", OPTION_TEXT, &x.solo.adapter, "DIR", "PEFT adapter directory, merged into the weights", NULL,
+         false},
         {"--format", OPTION_CHOICE, &format, "F", "what to write (hf)", formats, false},
         {"--dtype", OPTION_CHOICE, &dtype, "T", "type of the written weights (f32)", dtype_names, false},
         {"--out", OPTION_TEXT, &x.out, "DIR", "a new directory", NULL, true},
         {0},
     };
-    const struct command_line line = {"export", "--model M [--adapter A] --format hf --out DIR",
+    const struct command_line line = {"export",
+                                      "--model M [--adapter A] --format hf --out DIR",
                                       "Writes the model, an adapter merged into it, as a Hugging Face directory.",
-                                      options,  NULL, NULL, 0, 0};
+                                      options,
+                                      NULL,
+                                      NULL,
+                                      0,
+                                      0};
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     x.dtype = model_dtype(dtype);

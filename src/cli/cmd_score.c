@@ -15,13 +15,15 @@ int cmd_score(int argc, char **argv, struct err *e)
     const struct option options[] = {
         {"--model", OPTION_TEXT, &s.solo.model, "PATH", "Hugging Face directory or .gguf file", NULL, true},
         {"--adapter", OPTION_TEXT, &s.solo.adapter, "DIR", "PEFT adapter directory", NULL, false},
-        {"--data", OPTION_TEXT, &s.data.path, "FILE", "a .txt file is one document, a .jsonl file one a line", NULL, true},
+        {"--data", OPTION_TEXT, &s.data.path, "FILE", "a .txt file is one document, a .jsonl file one a line", NULL,
+         true},
         {"--format", OPTION_CHOICE, &format, "FORMAT", "what the file holds (text)", formats, false},
         {"--template", OPTION_TEXT, &s.template_name, "NAME", "chat template, where the model's own is unknown", NULL,
          false},
-        {"--sequence-length", OPTION_INTEGER, &length, "N", "tokens of a window (the model's limit, at most 2048)", NULL,
+        {"--sequence-length", OPTION_INTEGER, &length, "N", "tokens of a window (the model's limit, at most 2048)",
+         NULL, false},
+        {"--precision", OPTION_CHOICE, &precision, "P", "what GEMM operands are rounded to (f32)", precision_names,
          false},
-        {"--precision", OPTION_CHOICE, &precision, "P", "what GEMM operands are rounded to (f32)", precision_names, false},
         {"--threads", OPTION_INTEGER, &threads, "N", "threads of each rank (the cores that it has)", NULL, false},
         {"--per-token", OPTION_FLAG, &s.per_token, NULL, "with --json: ids and log-probabilities of every window", NULL,
          false},
@@ -29,9 +31,14 @@ int cmd_score(int argc, char **argv, struct err *e)
         {0},
     };
     const struct command_line line = {
-        "score", "--model M [--adapter A] --data F [options]",
+        "score",
+        "--model M [--adapter A] --data F [options]",
         "Log-probabilities of documents: mean negative log-likelihood (natural log), perplexity, next-token accuracy.",
-        options, NULL, NULL, 0, 0};
+        options,
+        NULL,
+        NULL,
+        0,
+        0};
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     if (length == 1)

@@ -27,7 +27,8 @@ static void add_json_text(struct strbuf *out, const char *text, size_t size)
     strbuf_release(&whole);
 }
 
-/* --- ids to text ------------------------------------------------------------------------------------------------------------- */
+/* --- ids to text
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static int read_ids(const char *text, const struct tokenizer *t, struct token_list *ids, struct err *e)
 {
@@ -65,7 +66,8 @@ static int decode(const struct tokenizing *k, const struct tokenizer *t, struct 
     return rc;
 }
 
-/* --- text to ids ------------------------------------------------------------------------------------------------------------- */
+/* --- text to ids
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void print_json(const struct tokenizer *t, const struct token_list *ids, struct strbuf *out)
 {
@@ -146,10 +148,12 @@ int cmd_tokenize(int argc, char **argv, struct err *e)
     struct tokenizing k = {0};
     int rc;
     const struct option options[] = {
-        {"--model", OPTION_TEXT, &k.model, "PATH", "Hugging Face directory or .gguf file; needs no weights", NULL, true},
+        {"--model", OPTION_TEXT, &k.model, "PATH", "Hugging Face directory or .gguf file; needs no weights", NULL,
+         true},
         {"--file", OPTION_TEXT, &k.file, "FILE", "the text of a file", NULL, false},
         {"--decode", OPTION_TEXT, &k.decode, "IDS", "the other way: ids such as 12,7,300", NULL, false},
-        {"--chat", OPTION_FLAG, &k.chat, NULL, "the text is a user's message in the model's chat template", NULL, false},
+        {"--chat", OPTION_FLAG, &k.chat, NULL, "the text is a user's message in the model's chat template", NULL,
+         false},
         {"--template", OPTION_TEXT, &k.template_name, "NAME", "chat template, where the model's own is unknown", NULL,
          false},
         {"--system", OPTION_TEXT, &k.system_prompt, "TEXT", "with --chat: the system message", NULL, false},
@@ -158,8 +162,14 @@ int cmd_tokenize(int argc, char **argv, struct err *e)
     };
     static const char *const names[] = {"TEXT"};
     const struct command_line line = {
-        "tokenize", "--model M [--file F | TEXT | --decode IDS] [--chat] [--json]",
-        "Token ids and pieces of a text. Special tokens in the text are matched; none are added.", options, k.text, names, 0, 1};
+        "tokenize",
+        "--model M [--file F | TEXT | --decode IDS] [--chat] [--json]",
+        "Token ids and pieces of a text. Special tokens in the text are matched; none are added.",
+        options,
+        k.text,
+        names,
+        0,
+        1};
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     if (!!k.file + !!k.decode + !!k.text[0] != 1)

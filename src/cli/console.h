@@ -11,7 +11,8 @@ void console_start(void);
 void console_log_to(const char *path);
 void console_stop(void);
 
-/* On a terminal: replaces the progress line. In a batch log: a plain line, at most one every few seconds and the last one. */
+/* On a terminal: replaces the progress line. In a batch log: a plain line, at most one every few seconds and the last
+ * one. */
 void console_progress(const char *text, int is_last);
 
 /* Results. */

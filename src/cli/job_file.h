@@ -6,8 +6,8 @@
 #include "conf/job.h"
 #include "par/comm.h"
 
-/* Collective over world (NULL: alone). Rank 0 reads and broadcasts the bytes; every rank parses the same. Also logs the job's
- * warnings on rank 0. */
+/* Collective over world (NULL: alone). Rank 0 reads and broadcasts the bytes; every rank parses the same. Also logs the
+ * job's warnings on rank 0. */
 int job_file_read(struct job **out, const char *path, const struct option_list *overrides, const struct comm *world,
                   struct err *e);
 

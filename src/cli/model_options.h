@@ -4,7 +4,8 @@
 
 #include "kern/gemm.h"
 
-/* "f32", "bf16": as option choices; their index is no enum precision by accident, so it goes through model_precision. */
+/* "f32", "bf16": as option choices; their index is no enum precision by accident, so it goes through model_precision.
+ */
 extern const char *const precision_names[];
 enum precision model_precision(int choice);
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "job/job_corpus.h"
@@ -67,7 +68,8 @@ void context_locate(const struct job *job, const char *key, struct err *e)
     err_prefix(e, "%s", job_where(job, key));
 }
 
-/* --- threads and ISA ------------------------------------------------------------------------------------------------------ */
+/* --- threads and ISA
+ * ------------------------------------------------------------------------------------------------------ */
 
 static int start_kernels(struct context *c, struct err *e)
 {
@@ -86,7 +88,8 @@ static int start_kernels(struct context *c, struct err *e)
     return 0;
 }
 
-/* --- tokenizers and configs ------------------------------------------------------------------------------------------------- */
+/* --- tokenizers and configs
+ * ------------------------------------------------------------------------------------------------- */
 
 static int read_config(const struct job *job, const char *key, const char *path, struct model_config *config,
                        struct tokenizer **tokenizer, struct err *e)
@@ -145,14 +148,28 @@ static int open_tokenizers(struct context *c, struct err *e)
     return check_vocabulary(c, &c->student_config, "student.model", e);
 }
 
-/* --- the corpus ------------------------------------------------------------------------------------------------------------- */
+/* --- the corpus
+ * ------------------------------------------------------------------------------------------------------------- */
+
+/* What reads the data knows paths; where they stand in the job is known here. */
+static int check_data_paths(const struct job *job, struct err *e)
+{
+    int n = job_input_paths(job, NULL, 0), rc = 0;
+    struct job_path *paths = mem_array((size_t)n, sizeof *paths);
+    job_input_paths(job, paths, n);
+    for (int i = 0; i < n && !rc; i++)
+        if (!strncmp(paths[i].key, "data.", 5) && !file_exists(paths[i].path))
+            rc = err_set(e, ERR_INPUT, "%s: %s does not exist", job_where(job, paths[i].key), paths[i].path);
+    mem_free(paths);
+    return rc;
+}
 
 /* The first rank of a host builds the file, the others map it. */
 static int open_corpus_file(struct context *c, const struct corpus_spec *spec, struct err *e)
 {
     uint64_t key = 0;
     const struct comm *host = &c->groups.host;
-    if (host->rank == 0)
+    if (host->rank == 0 && !check_data_paths(c->job, e))
         corpus_key(spec, c->tokenizer, &key, e);
     comm_broadcast(host, &key, sizeof key, 0);
     char *path = job_corpus_path(key);
@@ -197,7 +214,8 @@ static int open_corpus(struct context *c, struct err *e)
     return rc;
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------------------------ */
+/* --- opening
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 int context_open(struct context *c, const struct comm *world, const struct job *job, const struct run_options *options,
                  struct err *e)
@@ -207,7 +225,8 @@ int context_open(struct context *c, const struct comm *world, const struct job *
     enum group_plan plan = job_plan(job, &teacher, &student);
     if (groups_open(&c->groups, world, teacher, student, plan, options->role, e))
         return -1;
-    c->root = c->groups.me.role == (plan == GROUPS_ALL_TEACHERS ? ROLE_TEACHER : ROLE_STUDENT) && c->groups.group.rank == 0;
+    c->root =
+        c->groups.me.role == (plan == GROUPS_ALL_TEACHERS ? ROLE_TEACHER : ROLE_STUDENT) && c->groups.group.rank == 0;
     if (start_kernels(c, e))
         goto failed;
     open_tokenizers(c, e);
@@ -233,7 +252,9 @@ void context_close(struct context *c)
     *c = (struct context){0};
 }
 
-/* --- models ------------------------------------------------------------------------------------------------------------------- */
+/* --- models
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static int read_adapter_config(const struct job *job, const char *key, const char *path, struct adapter_config *a,
                                struct err *e)

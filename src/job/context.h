@@ -22,10 +22,10 @@ struct context {
     struct tokenizer *tokenizer; /* the student's, or the teacher's where there is no student */
     struct corpus *corpus;
     struct model_config teacher_config, student_config; /* family NULL: there is none */
-    uint64_t *allowed;    /* vocabulary mask, global ids */
+    uint64_t *allowed;                                  /* vocabulary mask, global ids */
     int64_t allowed_end;
 
-    struct model *teacher, *student; /* NULL: not on this rank */
+    struct model *teacher, *student;             /* NULL: not on this rank */
     uint64_t *teacher_allowed, *student_allowed; /* of this rank's shard; NULL: all */
 };
 
@@ -34,8 +34,9 @@ int context_open(struct context *c, const struct comm *world, const struct job *
                  struct err *e);
 void context_close(struct context *c);
 
-/* Collective over world. Opens the models that this rank's role needs: the teacher on teachers (and on students where labels
- * are local), the student (trained as the job says, or only run if train is false) on students. Logs who is where. */
+/* Collective over world. Opens the models that this rank's role needs: the teacher on teachers (and on students where
+ * labels are local), the student (trained as the job says, or only run if train is false) on students. Logs who is
+ * where. */
 int context_open_models(struct context *c, bool train, struct err *e);
 
 /* Collective over the shards of the replica. Opens one of the job's two models, for inference. */

@@ -1,6 +1,6 @@
-/* evaluate: teacher, untrained student and trained student on the validation data, with exact labels: the teacher's whole
- * distribution at temperature 1 (top_k, k = vocabulary, f32), streamed in fragments of label positions, because the dense
- * labels of a sequence are too large to stand in memory at once. */
+/* evaluate: teacher, untrained student and trained student on the validation data, with exact labels: the teacher's
+ * whole distribution at temperature 1 (top_k, k = vocabulary, f32), streamed in fragments of label positions, because
+ * the dense labels of a sequence are too large to stand in memory at once. */
 #include <math.h>
 #include <stdio.h>
 
@@ -46,7 +46,8 @@ struct evaluation {
     int64_t sequences;
 };
 
-/* --- setting up ------------------------------------------------------------------------------------------------------------ */
+/* --- setting up
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static int64_t count_bits(const uint64_t *bits, int64_t end)
 {
@@ -157,7 +158,8 @@ static void close_all(struct evaluation *v)
     mem_free(v->first_item);
 }
 
-/* --- running ----------------------------------------------------------------------------------------------------------------- */
+/* --- running
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static bool is_leader(const struct context *c)
 {
@@ -208,8 +210,8 @@ static void permit(struct evaluation *v, int64_t sequence, int64_t item)
     stream_permit(v->stream, limit);
 }
 
-static void *take_fragment(struct evaluation *v, const struct sequence *s, int64_t sequence, int64_t item, int64_t first,
-                           size_t *size)
+static void *take_fragment(struct evaluation *v, const struct sequence *s, int64_t sequence, int64_t item,
+                           int64_t first, size_t *size)
 {
     const struct groups *g = &v->c->groups;
     void *bytes = NULL;
@@ -286,7 +288,8 @@ static void study(struct evaluation *v)
     }
 }
 
-/* --- reporting --------------------------------------------------------------------------------------------------------------- */
+/* --- reporting
+ * --------------------------------------------------------------------------------------------------------------- */
 
 struct row {
     double kl, ce, positions, correct, tokens, seconds, replicas, parameters;
@@ -301,8 +304,9 @@ static void sum_rows(const struct evaluation *v, struct row rows[MODELS])
         rows[i] = (struct row){0};
         if (!x->m || !is_leader(v->c))
             continue;
-        rows[i] = (struct row){x->sums.kl, x->sums.ce, (double)x->sums.positions, (double)x->sums.correct,
-                               (double)x->tokens, x->seconds, 1, (double)model_parameters(x->m)};
+        rows[i] = (struct row){
+            x->sums.kl, x->sums.ce, (double)x->sums.positions,     (double)x->sums.correct, (double)x->tokens,
+            x->seconds, 1,          (double)model_parameters(x->m)};
     }
     sum_f64(v->c->world, (double *)rows, MODELS * FIELDS);
 }
@@ -321,10 +325,11 @@ static void print_rows(const struct row rows[MODELS], struct strbuf *json, struc
         double parameters = r->parameters / r->replicas, perplexity = exp(r->ce / r->positions);
         double kl = i == TEACHER ? 0 : r->kl / r->positions, accuracy = r->correct / r->positions;
         double rate = r->seconds > 0 ? r->tokens / r->seconds * r->replicas : 0;
-        strbuf_printf(json,
-                      "%s{\"name\": \"%s\", \"parameters\": %.0f, \"perplexity\": %.9g, \"kl\": %.9g, \"accuracy\": %.9g, "
-                      "\"tokens_per_second\": %.6g}",
-                      separator, model_names[i], parameters, perplexity, kl, accuracy, rate);
+        strbuf_printf(
+            json,
+            "%s{\"name\": \"%s\", \"parameters\": %.0f, \"perplexity\": %.9g, \"kl\": %.9g, \"accuracy\": %.9g, "
+            "\"tokens_per_second\": %.6g}",
+            separator, model_names[i], parameters, perplexity, kl, accuracy, rate);
         strbuf_printf(table, "%-16s %12.0f %12.3f %14.5f %10.4f %10.0f\n", model_names[i], parameters, perplexity, kl,
                       accuracy, rate);
         separator = ", ";

@@ -16,13 +16,14 @@ struct generation {
     struct tape *tape;
     struct kv_cache *cache;
     struct token_list prompt, made;
-    float *logits;   /* [vocabulary]: this shard's part in its place, zero elsewhere, then summed */
+    float *logits; /* [vocabulary]: this shard's part in its place, zero elsewhere, then summed */
     struct rng rng;
     struct strbuf text; /* of what was made, as far as it is decoded */
     bool stopped;       /* by an end-of-text token */
 };
 
-/* --- the prompt --------------------------------------------------------------------------------------------------------------- */
+/* --- the prompt
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static int render_chat(const struct generation *g, struct strbuf *text, struct err *e)
 {
@@ -73,7 +74,8 @@ static int read_prompt(struct generation *g, struct err *e)
     return rc;
 }
 
-/* --- tokens ------------------------------------------------------------------------------------------------------------------ */
+/* --- tokens
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static uint32_t most_likely(const float *logits, int64_t V)
 {
@@ -161,7 +163,8 @@ static void run(struct generation *g)
     show(g, true);
 }
 
-/* --- the whole -------------------------------------------------------------------------------------------------------------- */
+/* --- the whole
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static void print_ids(struct strbuf *out, const char *name, const struct token_list *l)
 {

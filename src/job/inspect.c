@@ -39,7 +39,9 @@ static void end(const struct inspection *i)
         strbuf_adds(i->out, "}\n");
 }
 
-/* --- tensors -------------------------------------------------------------------------------------------------------------------- */
+/* --- tensors
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 static void print_tensor(const struct inspection *i, const struct tensor *t, bool first)
 {
@@ -98,7 +100,9 @@ static int print_safetensors(const struct inspection *i, const char *path, struc
     return 0;
 }
 
-/* --- kinds ---------------------------------------------------------------------------------------------------------------------- */
+/* --- kinds
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 static void print_metadata_keys(const struct inspection *i, const struct gguf *g)
 {
@@ -145,8 +149,8 @@ static int inspect_adapter(const struct inspection *i, struct err *e)
         return -1;
     begin(i, "adapter");
     if (i->json)
-        strbuf_printf(i->out, ", \"rank\": %d, \"alpha\": %.9g, \"dropout\": %.9g, \"rslora\": %s, \"targets\": [", a.rank,
-                      a.alpha, a.dropout, a.rslora ? "true" : "false");
+        strbuf_printf(i->out, ", \"rank\": %d, \"alpha\": %.9g, \"dropout\": %.9g, \"rslora\": %s, \"targets\": [",
+                      a.rank, a.alpha, a.dropout, a.rslora ? "true" : "false");
     else
         strbuf_printf(i->out, "LoRA rank %d, alpha %g, dropout %g%s, targets", a.rank, a.alpha, a.dropout,
                       a.rslora ? ", rsLoRA scaling" : "");
@@ -218,13 +222,15 @@ static int inspect_record(const struct inspection *i, const void *bytes, size_t 
                   i->json ? ", \"labels\": \"%s\", \"seq_id\": %llu, \"input_hash\": \"%016llx\", \"tokens\": %u, "
                             "\"label_count\": %u, \"temperature\": %.9g"
                           : "%s labels of sequence %llu (input %016llx): %u tokens, %u labels, temperature %g\n",
-                  kinds[r.spec.kind], (unsigned long long)r.seq_id, (unsigned long long)r.input_hash, r.tokens, r.labels,
-                  r.spec.temperature);
+                  kinds[r.spec.kind], (unsigned long long)r.seq_id, (unsigned long long)r.input_hash, r.tokens,
+                  r.labels, r.spec.temperature);
     end(i);
     return 0;
 }
 
-/* --- which ---------------------------------------------------------------------------------------------------------------------- */
+/* --- which
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool holds(const char *directory, const char *name)
 {
@@ -248,10 +254,11 @@ static int inspect_directory(const struct inspection *i, struct err *e)
         return inspect_adapter(i, e);
     if (holds(i->path, "config.json"))
         return inspect_model(i, e);
-    return err_set(e, ERR_INPUT,
-                   "%s: neither a model (config.json), an adapter (adapter_config.json), a checkpoint (state.safetensors) nor a "
-                   "run directory (job.yaml)",
-                   i->path);
+    return err_set(
+        e, ERR_INPUT,
+        "%s: neither a model (config.json), an adapter (adapter_config.json), a checkpoint (state.safetensors) nor a "
+        "run directory (job.yaml)",
+        i->path);
 }
 
 static int inspect_file(const struct inspection *i, struct err *e)

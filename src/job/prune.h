@@ -12,8 +12,8 @@ struct prune_options {
     enum dtype dtype;   /* F32, BF16 or F16 */
 };
 
-/* Collective over world. Writes a Hugging Face directory: weights, config, tokenizer. ERR_USAGE: layers that cannot be read, or
- * that the model lacks; ERR_INPUT: the model; ERR_ENVIRONMENT: out is not empty, or cannot be written. */
+/* Collective over world. Writes a Hugging Face directory: weights, config, tokenizer. ERR_USAGE: layers that cannot be
+ * read, or that the model lacks; ERR_INPUT: the model; ERR_ENVIRONMENT: out is not empty, or cannot be written. */
 int prune_run(const struct comm *world, const struct prune_options *o, struct err *e);
 
 #endif

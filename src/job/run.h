@@ -9,7 +9,8 @@
 #include "learn/trainer.h"
 #include "par/groups.h"
 
-/* What a run tells the program that started it; root (the rank that writes the run directory) calls, the others do not. */
+/* What a run tells the program that started it; root (the rank that writes the run directory) calls, the others do not.
+ */
 struct run_observer {
     /* The run directory exists: the log may go there, too. */
     void (*directory)(void *context, const char *path);

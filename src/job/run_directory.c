@@ -62,6 +62,26 @@ static void find_start(struct run_start *start, const struct job *old, const str
     mem_free(result);
 }
 
+static bool holds(const char *output, const char *name)
+{
+    char *path = file_join(output, name);
+    bool there = file_exists(path);
+    mem_free(path);
+    return there;
+}
+
+/* A run that ended before training began (a model that could not be read) has done nothing that a corrected job would lose. */
+static bool has_begun(const char *output)
+{
+    return holds(output, "metrics.jsonl") || holds(output, "checkpoints");
+}
+
+/* The directory is one of ours. An evaluation may stand there before any run. */
+static bool is_run_directory(const char *output)
+{
+    return holds(output, "job.yaml") || holds(output, "evaluation.json");
+}
+
 static int replace(const struct job *job, struct err *e)
 {
     log_info("%s: replaced (--fresh)", job->output);
@@ -75,14 +95,12 @@ int run_directory_begin(struct run_start *start, const struct job *job, const st
     struct job *old = NULL;
     int rc = 0;
     if (file_exists(job->output) && !directory_is_empty(job->output)) {
-        char *mark = file_join(job->output, "job.yaml");
-        if (!file_exists(mark))
+        if (!is_run_directory(job->output))
             rc = err_set(e, ERR_USAGE, "%s: %s is not empty and no run directory; choose another output",
                          job_where(job, "output"), job->output);
-        mem_free(mark);
         if (!rc && options->fresh)
             rc = replace(job, e);
-        else if (!rc)
+        else if (!rc && has_begun(job->output))
             old = job_of_directory(job->output, e);
         if (e->code != ERR_NONE)
             rc = -1;

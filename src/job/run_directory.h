@@ -10,8 +10,9 @@ struct run_start {
     int64_t checkpoint; /* the step to go on from; 0: from the beginning */
 };
 
-/* Local, on the rank that writes the directory. Makes it, refuses one of another job naming the keys that differ, writes
- * job.yaml. ERR_USAGE: another job, or --resume with nothing to resume; ERR_ENVIRONMENT: it cannot be written. */
+/* Local, on the rank that writes the directory. Makes it, refuses one of another job naming the keys that differ,
+ * writes job.yaml. ERR_USAGE: another job, or --resume with nothing to resume; ERR_ENVIRONMENT: it cannot be written.
+ */
 int run_directory_begin(struct run_start *start, const struct job *job, const struct run_options *options,
                         struct err *e);
 

@@ -15,8 +15,8 @@ struct scoring {
     struct loss *loss;
     struct micro_batch batch;
     float *h;
-    double *logp;      /* [window] of the batch's label positions */
-    double *of_token;  /* [window]: NAN where none */
+    double *logp;            /* [window] of the batch's label positions */
+    double *of_token;        /* [window]: NAN where none */
     struct strbuf sequences; /* JSON, with per_token */
     int64_t tokens, supervised, correct;
     double nll;
@@ -27,7 +27,8 @@ static int64_t window(const struct scoring *s)
     return s->solo.model->options.positions;
 }
 
-/* --- one window ---------------------------------------------------------------------------------------------------------------- */
+/* --- one window
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static void print_window(struct scoring *s, const uint32_t *ids, const unsigned char *supervised, int64_t n)
 {
@@ -58,8 +59,8 @@ static void score_window(struct scoring *s, const uint32_t *ids, const unsigned 
         all[i] = s->o->per_token || supervised[i];
         labels += all[i];
     }
-    struct sequence seq = {.tokens = (int)n, .documents = 1, .labels = labels, .ids = ids, .starts = starts,
-                           .supervised = all};
+    struct sequence seq = {
+        .tokens = (int)n, .documents = 1, .labels = labels, .ids = ids, .starts = starts, .supervised = all};
     micro_batch_clear(&s->batch);
     micro_batch_add(&s->batch, &seq, 0, NULL);
     struct batch b = micro_batch_view(&s->batch);
@@ -93,7 +94,8 @@ static int score_document(void *context, struct document *d, struct err *e)
     return 0;
 }
 
-/* --- the whole -------------------------------------------------------------------------------------------------------------- */
+/* --- the whole
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static int open_scoring(struct scoring *s, struct err *e)
 {

@@ -1,5 +1,5 @@
-/* The two places where a running job's labels come from: the teacher in the same ranks, or a stream from the teacher group.
- * Both end in the same bytes (SEMANTICS: local labels go through encode and decode as well). */
+/* The two places where a running job's labels come from: the teacher in the same ranks, or a stream from the teacher
+ * group. Both end in the same bytes (SEMANTICS: local labels go through encode and decode as well). */
 #ifndef RETORT_JOB_SOURCES_H
 #define RETORT_JOB_SOURCES_H
 

@@ -1,5 +1,5 @@
-/* distill and finetune. Teachers serve labels in the order of items; students train, validate, keep checkpoints, and leave a
- * model or an adapter that people can use. */
+/* distill and finetune. Teachers serve labels in the order of items; students train, validate, keep checkpoints, and
+ * leave a model or an adapter that people can use. */
 #include <stdio.h>
 
 #include "base/file.h"
@@ -26,7 +26,8 @@ struct training {
     struct metrics *metrics; /* root */
 };
 
-/* --- setting up ------------------------------------------------------------------------------------------------------------ */
+/* --- setting up
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* Collective over world: the root looks into the run directory, all begin alike. */
 static int begin(struct training *t, struct err *e)
@@ -125,11 +126,12 @@ static int open_student(struct training *t, struct err *e)
     } else if (t->teacher) {
         t->source = source_local(t->teacher);
     }
-    t->trainer = trainer_new(&spec, c->student, &c->groups, c->corpus, &t->items, t->source.take ? &t->source : NULL, e);
+    t->trainer =
+        trainer_new(&spec, c->student, &c->groups, c->corpus, &t->items, t->source.take ? &t->source : NULL, e);
     if (!t->trainer)
         return -1;
-    if (t->start.checkpoint &&
-        checkpoint_load(c->job->output, t->start.checkpoint, c->student, trainer_optimizer(t->trainer), &c->groups.group, e))
+    if (t->start.checkpoint && checkpoint_load(c->job->output, t->start.checkpoint, c->student,
+                                               trainer_optimizer(t->trainer), &c->groups.group, e))
         return -1;
     if (c->root)
         metrics_open(&t->metrics, c->job->output, t->start.checkpoint ? t->start.checkpoint : -1, e);
@@ -160,7 +162,8 @@ static void close_roles(struct training *t)
     stream_free(t->stream);
 }
 
-/* --- training ------------------------------------------------------------------------------------------------------------ */
+/* --- training
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static int validate(struct training *t, int64_t step, struct err *e)
 {
@@ -189,7 +192,8 @@ static bool must_stop(const struct training *t, int64_t step)
 static int checkpoint(struct training *t, int64_t step, struct err *e)
 {
     const struct job *job = t->c->job;
-    return checkpoint_save(job->output, step, trainer_optimizer(t->trainer), &t->c->groups, job->train.keep_checkpoints, e);
+    return checkpoint_save(job->output, step, trainer_optimizer(t->trainer), &t->c->groups, job->train.keep_checkpoints,
+                           e);
 }
 
 static int one_step(struct training *t, int64_t step, struct err *e)
@@ -209,7 +213,8 @@ static int one_step(struct training *t, int64_t step, struct err *e)
     if ((stop || is_due(job->train.checkpoint_every, step, job->train.steps)) && checkpoint(t, step, e))
         return -1;
     if (stop)
-        return err_set(e, ERR_STOPPED, "stopped on request after step %lld; the same command goes on from its checkpoint",
+        return err_set(e, ERR_STOPPED,
+                       "stopped on request after step %lld; the same command goes on from its checkpoint",
                        (long long)step);
     return 0;
 }
@@ -280,8 +285,8 @@ static void run_role(struct training *t, struct err *e)
         serve_labels(t->teacher, t->stream, &c->groups, &t->items, c->corpus, (uint64_t)c->job->seed);
         return;
     }
-    /* students agree among themselves; teachers, who may wait for a permit, have to be told: the root does, and the other
-     * students wait here until they hear it */
+    /* students agree among themselves; teachers, who may wait for a permit, have to be told: the root does, and the
+     * other students wait here until they hear it */
     if (train(t, e) && t->stream) {
         if (c->root)
             failure_raise(e);

@@ -145,8 +145,8 @@ static int finish(const char *run_directory, const char *temporary, const char *
     return rc;
 }
 
-int checkpoint_save(const char *run_directory, int64_t step, const struct optimizer *o, const struct groups *g, int keep,
-                    struct err *e)
+int checkpoint_save(const char *run_directory, int64_t step, const struct optimizer *o, const struct groups *g,
+                    int keep, struct err *e)
 {
     char *final = step_path(run_directory, step, ""), *temporary = step_path(run_directory, step, ".tmp");
     if (g->group.rank == 0)

@@ -1,6 +1,7 @@
-/* The numbering of label items, which every rank knows without asking: first the validation sequences, then the training
- * sequences in the order of steps. Who makes an item and who owns it follows from its number (SEMANTICS, Who runs what):
- * place g = (s - 1) B + i of the endless order is made by teacher replica g mod Rt and owned by student replica i mod Rs. */
+/* The numbering of label items, which every rank knows without asking: first the validation sequences, then the
+ * training sequences in the order of steps. Who makes an item and who owns it follows from its number (SEMANTICS, Who
+ * runs what): place g = (s - 1) B + i of the endless order is made by teacher replica g mod Rt and owned by student
+ * replica i mod Rs. */
 #ifndef RETORT_LEARN_ITEMS_H
 #define RETORT_LEARN_ITEMS_H
 
@@ -17,10 +18,11 @@ struct items {
 int64_t items_end(const struct items *it);
 
 int64_t items_of_step(const struct items *it, int64_t step); /* the first of step's per_step items */
-int items_owner(const struct items *it, int64_t item);        /* student replica */
-int items_maker(const struct items *it, int64_t item);        /* teacher replica */
+int items_owner(const struct items *it, int64_t item);       /* student replica */
+int items_maker(const struct items *it, int64_t item);       /* teacher replica */
 
-/* The first item after `item` (-1: from the beginning) that is asked for and that this teacher makes; items_end if none. */
+/* The first item after `item` (-1: from the beginning) that is asked for and that this teacher makes; items_end if
+ * none. */
 int64_t items_next_made(const struct items *it, int teacher, int64_t item);
 /* The same for those that a student owns. */
 int64_t items_next_owned(const struct items *it, int student, int64_t item);

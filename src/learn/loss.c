@@ -11,11 +11,11 @@
 
 /* What is known of one row after the reductions over shards. */
 struct row {
-    double lse, lse_t;       /* log sum exp at temperature 1 over all ids; at T over the allowed ones */
-    double lse_tail;         /* at T over the ids that a top_k label does not list */
+    double lse, lse_t;           /* log sum exp at temperature 1 over all ids; at T over the allowed ones */
+    double lse_tail;             /* at T over the ids that a top_k label does not list */
     double sum, sum_t, sum_tail; /* the sums against the row's maxima, from which they come */
-    double target;           /* logit of the target */
-    double dot;              /* sum of p * z / T over the label's entries */
+    double target;               /* logit of the target */
+    double dot;                  /* sum of p * z / T over the label's entries */
 };
 
 enum { SUM_CE, SUM_T, SUM_TAIL, SUM_TARGET, SUM_DOT, SUM_COUNT };
@@ -76,7 +76,8 @@ void loss_free(struct loss *l)
     mem_free(l);
 }
 
-/* --- a label's entries, as far as they fall into this shard ------------------------------------------------------------ */
+/* --- a label's entries, as far as they fall into this shard
+ * ------------------------------------------------------------ */
 
 struct entries {
     const uint32_t *ids;
@@ -116,7 +117,8 @@ static void make_tail_row(const struct loss *l, int64_t i, const struct entries 
             z[at] = -INFINITY;
 }
 
-/* --- the statistics of a chunk ---------------------------------------------------------------------------------------------- */
+/* --- the statistics of a chunk
+ * ---------------------------------------------------------------------------------------------- */
 
 static float inverse_temperature(const struct loss *l)
 {
@@ -194,7 +196,8 @@ static void chunk_statistics(struct loss *l, const struct target *targets, int64
     }
 }
 
-/* --- values ------------------------------------------------------------------------------------------------------------- */
+/* --- values
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static double x_log_x(double x)
 {
@@ -234,10 +237,11 @@ static void add_values(const struct loss *l, const struct target *targets, int64
     }
 }
 
-/* --- gradients --------------------------------------------------------------------------------------------------------- */
+/* --- gradients
+ * --------------------------------------------------------------------------------------------------------- */
 
-/* Probabilities are exp(z - max) / sum, never exp(z - lse): a large lse in f32 would cost them digits. The division goes into the
- * factor by which a row is scaled anyway. */
+/* Probabilities are exp(z - max) / sum, never exp(z - lse): a large lse in f32 would cost them digits. The division
+ * goes into the factor by which a row is scaled anyway. */
 
 static void scale_row(float *x, double a, int64_t n)
 {
@@ -281,15 +285,16 @@ static double kl_factor(const struct loss *l)
 static void kl_gradient(const struct loss *l, int64_t i, const struct entries *e, double a, float *soft)
 {
     const float *z = l->logits + i * l->V;
-    softmax_probabilities(soft, l->V, z, l->V, inverse_temperature(l), &l->max[i * MAX_COUNT + MAX_T], l->spec.allowed, 1,
-                          l->V);
+    softmax_probabilities(soft, l->V, z, l->V, inverse_temperature(l), &l->max[i * MAX_COUNT + MAX_T], l->spec.allowed,
+                          1, l->V);
     scale_row(soft, a * mass_of(e) / l->rows[i].sum_t, l->V);
     if (e->tail > 0)
         subtract_tail(l, i, e, a, soft);
     subtract_entries(l, e, a, soft);
 }
 
-/* z becomes the row's gradient. Where both losses have the same softmax, one serves them: (a mass + b) q, less each one's targets. */
+/* z becomes the row's gradient. Where both losses have the same softmax, one serves them: (a mass + b) q, less each
+ * one's targets. */
 static void row_gradient(const struct loss *l, int64_t i, const struct target *t, double weight)
 {
     float *z = l->logits + i * l->V, *soft = l->soft + i * l->V;

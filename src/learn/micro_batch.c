@@ -65,9 +65,6 @@ void micro_batch_add(struct micro_batch *b, const struct sequence *s, int64_t pl
 
 struct batch micro_batch_view(const struct micro_batch *b)
 {
-    return (struct batch){.T = b->T,
-                          .documents = b->documents,
-                          .ids = b->ids,
-                          .position = b->position,
-                          .start = b->start};
+    return (struct batch){
+        .T = b->T, .documents = b->documents, .ids = b->ids, .position = b->position, .start = b->start};
 }

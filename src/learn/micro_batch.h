@@ -1,5 +1,5 @@
-/* Sequences laid one behind the other as one batch of tokens: ids, positions that restart at each document, document bounds,
- * the rows at which a label exists and the tokens that stand next there. */
+/* Sequences laid one behind the other as one batch of tokens: ids, positions that restart at each document, document
+ * bounds, the rows at which a label exists and the tokens that stand next there. */
 #ifndef RETORT_LEARN_MICRO_BATCH_H
 #define RETORT_LEARN_MICRO_BATCH_H
 
@@ -8,14 +8,14 @@
 #include "model/model.h"
 
 struct micro_batch {
-    int64_t room;       /* tokens */
-    int64_t T, n;       /* tokens, label positions */
+    int64_t room; /* tokens */
+    int64_t T, n; /* tokens, label positions */
     int documents;
-    uint32_t *ids;      /* [room] */
-    int32_t *position;  /* [room] */
-    int32_t *start;     /* [room + 1] */
-    uint64_t *place;    /* [room] */
-    int32_t *rows;      /* [room]: label positions */
+    uint32_t *ids;          /* [room] */
+    int32_t *position;      /* [room] */
+    int32_t *start;         /* [room + 1] */
+    uint64_t *place;        /* [room] */
+    int32_t *rows;          /* [room]: label positions */
     struct target *targets; /* [room] */
 };
 

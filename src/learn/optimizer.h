@@ -1,5 +1,5 @@
-/* AdamW on the own slices of the trainable buffer (ZeRO-1): every rank keeps the moments of what it owns in each bucket, and
- * the update is the same, bit for bit, as if one rank did all of it. */
+/* AdamW on the own slices of the trainable buffer (ZeRO-1): every rank keeps the moments of what it owns in each
+ * bucket, and the update is the same, bit for bit, as if one rank did all of it. */
 #ifndef RETORT_LEARN_OPTIMIZER_H
 #define RETORT_LEARN_OPTIMIZER_H
 
@@ -24,7 +24,8 @@ struct optimizer {
     float *m, *v; /* [elements] */
 };
 
-/* Local. Finds the runs that rank (of the buckets' communicator) owns; ERR_ENVIRONMENT if memory for moments is short. */
+/* Local. Finds the runs that rank (of the buckets' communicator) owns; ERR_ENVIRONMENT if memory for moments is short.
+ */
 int optimizer_init(struct optimizer *o, const struct model *m, const struct buckets *k, int buckets, int rank,
                    struct err *e);
 void optimizer_release(struct optimizer *o);

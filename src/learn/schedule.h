@@ -1,5 +1,5 @@
-/* The learning rate of a step: linear warm-up, then constant, linear or cosine down to final_ratio * peak at the last step
- * (SEMANTICS, Loss, steps, optimizer). */
+/* The learning rate of a step: linear warm-up, then constant, linear or cosine down to final_ratio * peak at the last
+ * step (SEMANTICS, Loss, steps, optimizer). */
 #ifndef RETORT_LEARN_SCHEDULE_H
 #define RETORT_LEARN_SCHEDULE_H
 

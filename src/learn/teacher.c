@@ -33,8 +33,8 @@ static int allocate(struct teacher *t, int64_t tokens, struct err *e)
     return 0;
 }
 
-struct teacher *teacher_new(const struct model *m, const struct label_spec *spec, const uint64_t *allowed, int64_t tokens,
-                            struct err *e)
+struct teacher *teacher_new(const struct model *m, const struct label_spec *spec, const uint64_t *allowed,
+                            int64_t tokens, struct err *e)
 {
     struct teacher *t = mem_alloc(sizeof *t);
     t->m = m;

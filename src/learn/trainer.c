@@ -48,7 +48,8 @@ struct trainer {
     struct arena arena;
 };
 
-/* --- life ------------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ------------------------------------------------------------------------------------------------------------- */
 
 enum { BUCKET_ELEMENTS = 1 << 20 };
 
@@ -150,7 +151,8 @@ int64_t trainer_bytes(const struct trainer *t)
     return tape_bytes(t->tape) + (int64_t)t->arena.bytes + 4 * t->m->trainable_count + 8 * t->optimizer.elements;
 }
 
-/* --- labels ----------------------------------------------------------------------------------------------------------- */
+/* --- labels
+ * ----------------------------------------------------------------------------------------------------------- */
 
 /* Keeps `window` own items permitted beyond those in work. */
 static void permit_ahead(struct trainer *t)
@@ -197,7 +199,8 @@ void trainer_take_validation(struct trainer *t)
     }
 }
 
-/* --- a step ------------------------------------------------------------------------------------------------------------- */
+/* --- a step
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static struct sequence sequence_of(const struct trainer *t, int64_t step, int64_t i)
 {
@@ -309,8 +312,9 @@ static int check_step(const struct step_metrics *x, struct err *e)
 {
     if (isfinite(x->loss) && isfinite(x->grad_norm))
         return 0;
-    return err_set(e, ERR_INPUT, "step %lld: the %s is not finite; lower train.optimizer.learning_rate or look at the data "
-                                 "of this step with `retort data --step %lld`",
+    return err_set(e, ERR_INPUT,
+                   "step %lld: the %s is not finite; lower train.optimizer.learning_rate or look at the data "
+                   "of this step with `retort data --step %lld`",
                    (long long)x->step, isfinite(x->loss) ? "gradient" : "loss", (long long)x->step);
 }
 
@@ -340,7 +344,8 @@ int trainer_gradient(struct trainer *t, int64_t step, struct step_metrics *out, 
     return check_step(out, e);
 }
 
-/* --- validation -------------------------------------------------------------------------------------------------------- */
+/* --- validation
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void validate_some(struct trainer *t, int first, int end, struct loss_sums *sums, int64_t *tokens)
 {

@@ -1,5 +1,5 @@
-/* One student group in training: steps, validation, the state that a checkpoint keeps. Labels come from a source that it does
- * not know: the same trainer serves streamed, local and no labels (fine-tuning).
+/* One student group in training: steps, validation, the state that a checkpoint keeps. Labels come from a source that
+ * it does not know: the same trainer serves streamed, local and no labels (fine-tuning).
  *
  * All functions are collective over the student group unless they say otherwise. */
 #ifndef RETORT_LEARN_TRAINER_H
@@ -13,12 +13,12 @@
 #include "learn/schedule.h"
 #include "par/groups.h"
 
-/* Where labels come from. Collective over the shards of a student replica; every shard gets the bytes (mem_alloc'ed). waited:
- * seconds that this rank waited are added. */
+/* Where labels come from. Collective over the shards of a student replica; every shard gets the bytes (mem_alloc'ed).
+ * waited: seconds that this rank waited are added. */
 struct label_source {
     void *(*take)(void *context, int64_t item, const struct sequence *s, size_t *size, double *waited);
     void (*permit)(void *context, int64_t limit); /* items < limit may be made for this replica; NULL: no window */
-    double (*teacher_wait)(void *context);        /* seconds that teachers have waited so far, as known here; NULL: none */
+    double (*teacher_wait)(void *context); /* seconds that teachers have waited so far, as known here; NULL: none */
     void *context;
 };
 
@@ -62,8 +62,8 @@ void trainer_free(struct trainer *t);
 /* Takes the labels of this replica's validation sequences and keeps them. Before the first step. */
 void trainer_take_validation(struct trainer *t);
 
-/* Step `step` (from 1). -1, ERR_INPUT on all ranks, if the loss or the gradient is no longer finite; weights are then those
- * before the step. */
+/* Step `step` (from 1). -1, ERR_INPUT on all ranks, if the loss or the gradient is no longer finite; weights are then
+ * those before the step. */
 int trainer_step(struct trainer *t, int64_t step, struct step_metrics *out, struct err *e);
 
 void trainer_validate(struct trainer *t, struct validation_metrics *out);
@@ -71,8 +71,8 @@ void trainer_validate(struct trainer *t, struct validation_metrics *out);
 struct optimizer *trainer_optimizer(struct trainer *t);
 int64_t trainer_bytes(const struct trainer *t); /* Local. Activations, gradients and moments of this rank */
 
-/* The gradient of step `step` without its update: trainer's model.gradient holds the whole reduced gradient on every rank
- * (tests and oracles). */
+/* The gradient of step `step` without its update: trainer's model.gradient holds the whole reduced gradient on every
+ * rank (tests and oracles). */
 int trainer_gradient(struct trainer *t, int64_t step, struct step_metrics *out, struct err *e);
 
 #endif

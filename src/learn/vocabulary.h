@@ -1,5 +1,5 @@
-/* The vocabulary mask of a KL: ids that both models have and that a token names. It concerns the KL alone (SEMANTICS, Labels);
- * padding ids (Qwen: 151,936 and 152,064 for one tokenizer) are masked on both sides. */
+/* The vocabulary mask of a KL: ids that both models have and that a token names. It concerns the KL alone (SEMANTICS,
+ * Labels); padding ids (Qwen: 151,936 and 152,064 for one tokenizer) are masked on both sides. */
 #ifndef RETORT_LEARN_VOCABULARY_H
 #define RETORT_LEARN_VOCABULARY_H
 

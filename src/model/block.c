@@ -127,8 +127,8 @@ static void mlp_backward(struct tape *t, const struct batch *b, int layer)
     norm_backward(t, b, l->mlp_norm, k->r_mlp, k->x_mid, ld);
 }
 
-/* One of q, k: the gradient through each head's norm, in place (d is [T, heads, D]). scratch is q or k after the rotation,
- * which nothing needs any more. */
+/* One of q, k: the gradient through each head's norm, in place (d is [T, heads, D]). scratch is q or k after the
+ * rotation, which nothing needs any more. */
 static void head_norm_backward(const struct tape *t, const struct param *p, float *d, const float *raw, const float *r,
                                float *scratch, int64_t rows)
 {

@@ -6,8 +6,8 @@
 
 struct kv_cache;
 
-/* From blocks[layer].x_in to `to` (the next block's x_in, or the tape's x). cache NULL: attention inside the batch; else the
- * batch continues the cached document. */
+/* From blocks[layer].x_in to `to` (the next block's x_in, or the tape's x). cache NULL: attention inside the batch;
+ * else the batch continues the cached document. */
 void block_forward(struct tape *t, const struct batch *b, int layer, float *to, struct kv_cache *cache);
 
 /* t->dx: from the gradient of the block's output to that of its input. */

@@ -1,8 +1,8 @@
 /* Linear layers of a block, sharded, with their adapters. Private to src/model.
  *
- * Column-parallel (q, k, v, gate, up): the input is whole, each shard makes its part of the output. Row-parallel (o, down):
- * each shard holds a part of the input and makes a part of every output's sum. An adapter's r-wide inner values that need a
- * sum over shards ride as extra columns in the layer's own sum (SEMANTICS, Parallel models). */
+ * Column-parallel (q, k, v, gate, up): the input is whole, each shard makes its part of the output. Row-parallel (o,
+ * down): each shard holds a part of the input and makes a part of every output's sum. An adapter's r-wide inner values
+ * that need a sum over shards ride as extra columns in the layer's own sum (SEMANTICS, Parallel models). */
 #ifndef RETORT_MODEL_LINEAR_H
 #define RETORT_MODEL_LINEAR_H
 
@@ -12,7 +12,8 @@
 void linear_column_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *y,
                            const float *x, float *inner);
 
-/* to[T, hidden] = from + the whole output, summed over shards. x[T, in] is this shard's part of the input. to may be from. */
+/* to[T, hidden] = from + the whole output, summed over shards. x[T, in] is this shard's part of the input. to may be
+ * from. */
 void linear_row_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
                         const float *from, const float *x, float *inner);
 

@@ -18,7 +18,8 @@ struct source {
     float *row;         /* [cols]: one row in f32 */
 };
 
-/* Global row of our parameter -> row in the file. A head of D rows stands as [D/2, 2] in such a GGUF, as [2, D/2] here. */
+/* Global row of our parameter -> row in the file. A head of D rows stands as [D/2, 2] in such a GGUF, as [2, D/2] here.
+ */
 static int64_t file_row(const struct source *s, int64_t row)
 {
     if (!s->interleaved)
@@ -110,8 +111,8 @@ static int find_tensor(struct source *s, const struct param *p, struct arena *na
     s->cols = rank == 1 ? 1 : shape[1];
     s->interleaved = gguf && p->row->permuted && s->m->config.family->gguf_permuted;
     if (!dequantize_knows(s->t->dtype) || !dtype_bytes(s->t->dtype, s->cols, &s->row_bytes))
-        return err_set(e, ERR_INPUT, "%s: tensor %s: type %s is not read as a weight", model_files_of(s->m->files, s->t),
-                       name, dtype_name(s->t->dtype));
+        return err_set(e, ERR_INPUT, "%s: tensor %s: type %s is not read as a weight",
+                       model_files_of(s->m->files, s->t), name, dtype_name(s->t->dtype));
     return 0;
 }
 
@@ -119,8 +120,8 @@ int model_load(struct model *m, struct err *e)
 {
     struct arena names;
     arena_init(&names);
-    int64_t widest = m->config.hidden_size > m->config.intermediate_size ? m->config.hidden_size
-                                                                          : m->config.intermediate_size;
+    int64_t widest =
+        m->config.hidden_size > m->config.intermediate_size ? m->config.hidden_size : m->config.intermediate_size;
     int64_t q = (int64_t)m->config.heads * m->config.head_dim;
     struct source s = {.m = m, .row = mem_array((size_t)(q > widest ? q : widest), sizeof(float))};
     int rc = 0;

@@ -137,8 +137,9 @@ static int check_limits(const struct model *m, const char *key, struct err *e)
         return err_set(e, ERR_INPUT, "%s: %s: sequences of %lld tokens are longer than the model's limit of %lld", key,
                        path, (long long)m->options.positions, (long long)c->max_positions);
     if (c->sliding_window && c->sliding_window < m->options.positions)
-        return err_set(e, ERR_INPUT, "%s: %s: its sliding window of %lld is shorter than sequences of %lld tokens, "
-                                     "which retort does not have; shorten the sequences",
+        return err_set(e, ERR_INPUT,
+                       "%s: %s: its sliding window of %lld is shorter than sequences of %lld tokens, "
+                       "which retort does not have; shorten the sequences",
                        key, path, (long long)c->sliding_window, (long long)m->options.positions);
     if (c->o_bias || c->mlp_bias)
         return err_set(e, ERR_INPUT, "%s: %s: config.json asks for a bias in %s, which retort does not have", key, path,
@@ -166,7 +167,8 @@ static int open_local(struct model *m, const char *path, const char *key, struct
         return -1;
     }
     m->config = *model_files_config(m->files);
-    if (apply_keep(m, e) || check_limits(m, key, e) || shard_make(&m->shard, &m->config, m->shards.rank, m->shards.size, key, &m->arena, e))
+    if (apply_keep(m, e) || check_limits(m, key, e) ||
+        shard_make(&m->shard, &m->config, m->shards.rank, m->shards.size, key, &m->arena, e))
         return -1;
     add_params(m);
     if (place_trainable(m, e) || model_load(m, e)) {

@@ -1,8 +1,8 @@
 /* A model on the ranks that hold its shards: weights, adapters, and the work space of a forward and a backward.
  *
- * Config, weights and state are three things: the config is immutable, weights are const pointers that the model's arena
- * or a file map owns, state (activations) belongs to struct tape. Every function that takes a model with more than one shard
- * is collective over its shards, in the same order; a hang means that one shard took another path.
+ * Config, weights and state are three things: the config is immutable, weights are const pointers that the model's
+ * arena or a file map owns, state (activations) belongs to struct tape. Every function that takes a model with more
+ * than one shard is collective over its shards, in the same order; a hang means that one shard took another path.
  *
  * T tokens of a batch lie one behind the other, cut into documents; attention never crosses a document's start and
  * positions restart there. The residual stream is f32 and whole on every shard. */
@@ -19,7 +19,8 @@
 #include "model/params.h"
 #include "par/comm.h"
 
-/* A trainable low-rank addition to one linear layer: y += scale * B (A dropout(x)), scale = alpha / r or alpha / sqrt(r). */
+/* A trainable low-rank addition to one linear layer: y += scale * B (A dropout(x)), scale = alpha / r or alpha /
+ * sqrt(r). */
 struct lora {
     struct param *a, *b; /* [r, in], [out, r] */
     int rank;
@@ -45,7 +46,7 @@ struct model_options {
     float dropout;                 /* on the adapter's input, only while training */
     const int *keep;               /* [keep_count]: the file's blocks that make up this model; NULL: all (prune) */
     int keep_count;
-    int64_t positions;             /* longest document that will be asked for: size of the rotary tables */
+    int64_t positions; /* longest document that will be asked for: size of the rotary tables */
 };
 
 struct model {
@@ -69,14 +70,14 @@ struct model {
     struct model_files *files; /* keeps borrowed weights mapped; owned */
 };
 
-/* Collective over shards. Opens path, checks every tensor's shape and that every weight is finite, and holds this shard of
- * it. key: the job key that names the model, for errors ("teacher.model"). */
+/* Collective over shards. Opens path, checks every tensor's shape and that every weight is finite, and holds this shard
+ * of it. key: the job key that names the model, for errors ("teacher.model"). */
 int model_open(struct model **out, const char *path, const struct model_options *options, const struct comm *shards,
                const char *key, struct err *e);
 void model_close(struct model *m);
 
-/* Local. Fresh adapter parameters: A uniform in +-1/sqrt(in) (Kaiming, a = sqrt 5, as PEFT), B zero; keyed by (seed, tensor
- * name, global element), so that every layout starts alike. */
+/* Local. Fresh adapter parameters: A uniform in +-1/sqrt(in) (Kaiming, a = sqrt 5, as PEFT), B zero; keyed by (seed,
+ * tensor name, global element), so that every layout starts alike. */
 void model_init_adapter(struct model *m, uint64_t seed);
 /* Collective over shards. Reads adapter_model.safetensors of a PEFT directory into the adapter's parameters. */
 int model_load_adapter(struct model *m, const char *directory, struct err *e);
@@ -93,9 +94,10 @@ struct batch {
     const uint32_t *ids;     /* [T] */
     const int32_t *position; /* [T]: from 0 at every document's start */
     const int32_t *start;    /* [documents + 1] */
-    const uint64_t *place;   /* [T]: key of dropout: (place of the sequence in the step) << 32 | token; NULL: no dropout */
-    uint64_t dropout_key;    /* (seed, step) */
-    bool last;               /* the last batch of its step on this rank: partial gradients are summed over shards */
+    const uint64_t
+        *place;           /* [T]: key of dropout: (place of the sequence in the step) << 32 | token; NULL: no dropout */
+    uint64_t dropout_key; /* (seed, step) */
+    bool last;            /* the last batch of its step on this rank: partial gradients are summed over shards */
 };
 
 /* Activations. A tape for training keeps every block's; one for inference reuses one block's memory. */
@@ -114,14 +116,14 @@ void model_final_norm(const struct model *m, struct tape *t, const int32_t *rows
 /* logits[n, local vocabulary] = h W^T. */
 void model_logits(const struct model *m, const float *h, int64_t n, float *logits);
 
-/* dh[n, hidden] = dlogits W, this shard's part (the caller sums it over shards), and the head's gradient += dlogits^T h if it
- * is trained. */
+/* dh[n, hidden] = dlogits W, this shard's part (the caller sums it over shards), and the head's gradient += dlogits^T h
+ * if it is trained. */
 void model_logits_backward(const struct model *m, float *dh, const float *dlogits, const float *h, int64_t n);
 
-/* Collective over shards. Given dh[n, hidden] (whole, equal on all shards) at the rows of model_final_norm, accumulates the
- * gradients of all trainable parameters. With b->last, gradients of which each shard has only a part (shared KV heads, q and k
- * norms) are summed over shards, and done(context, end) is called, if not NULL, whenever all gradients at offsets below `end`
- * are final, so that a caller can reduce them while the rest runs. */
+/* Collective over shards. Given dh[n, hidden] (whole, equal on all shards) at the rows of model_final_norm, accumulates
+ * the gradients of all trainable parameters. With b->last, gradients of which each shard has only a part (shared KV
+ * heads, q and k norms) are summed over shards, and done(context, end) is called, if not NULL, whenever all gradients
+ * at offsets below `end` are final, so that a caller can reduce them while the rest runs. */
 void model_backward(const struct model *m, struct tape *t, const struct batch *b, const int32_t *rows, int64_t n,
                     const float *dh, void (*done)(void *context, int64_t end), void *context);
 
@@ -132,8 +134,8 @@ struct kv_cache *kv_cache_new(const struct model *m, int64_t positions, struct e
 void kv_cache_free(struct kv_cache *c);
 void kv_cache_clear(struct kv_cache *c);
 
-/* Collective over shards. Appends ids[n] to the cached document and gives the logits[local vocabulary] after the last one. The
- * tape must have room for n tokens. */
+/* Collective over shards. Appends ids[n] to the cached document and gives the logits[local vocabulary] after the last
+ * one. The tape must have room for n tokens. */
 void model_decode(const struct model *m, struct tape *t, struct kv_cache *c, const uint32_t *ids, int64_t n,
                   float *logits);
 

@@ -24,14 +24,14 @@ static const struct param_row table[PARAM_ROLES] = {
      true, false, false},
     {PARAM_K_NORM, "model.layers.%d.self_attn.k_norm.weight", "blk.%d.attn_k_norm.weight", NULL, DIM_HEAD, DIM_ONE,
      true, false, false},
-    {PARAM_O, "model.layers.%d.self_attn.o_proj.weight", "blk.%d.attn_output.weight", "o_proj", DIM_HIDDEN, DIM_Q,
-     true, true, false},
+    {PARAM_O, "model.layers.%d.self_attn.o_proj.weight", "blk.%d.attn_output.weight", "o_proj", DIM_HIDDEN, DIM_Q, true,
+     true, false},
     {PARAM_MLP_NORM, "model.layers.%d.post_attention_layernorm.weight", "blk.%d.ffn_norm.weight", NULL, DIM_HIDDEN,
      DIM_ONE, true, false, false},
     {PARAM_GATE, "model.layers.%d.mlp.gate_proj.weight", "blk.%d.ffn_gate.weight", "gate_proj", DIM_FFN, DIM_HIDDEN,
      true, true, false},
-    {PARAM_UP, "model.layers.%d.mlp.up_proj.weight", "blk.%d.ffn_up.weight", "up_proj", DIM_FFN, DIM_HIDDEN, true,
-     true, false},
+    {PARAM_UP, "model.layers.%d.mlp.up_proj.weight", "blk.%d.ffn_up.weight", "up_proj", DIM_FFN, DIM_HIDDEN, true, true,
+     false},
     {PARAM_DOWN, "model.layers.%d.mlp.down_proj.weight", "blk.%d.ffn_down.weight", "down_proj", DIM_HIDDEN, DIM_FFN,
      true, true, false},
     {PARAM_NORM, "model.norm.weight", "output_norm.weight", NULL, DIM_HIDDEN, DIM_ONE, false, false, false},
@@ -83,8 +83,8 @@ int shard_make(struct shard *s, const struct model_config *c, int index, int cou
                struct err *e)
 {
     if (count < 1 || count > c->heads)
-        return err_set(e, ERR_USAGE, "%s: %d is impossible for this model: it takes 1 to %d, its query heads", key, count,
-                       c->heads);
+        return err_set(e, ERR_USAGE, "%s: %d is impossible for this model: it takes 1 to %d, its query heads", key,
+                       count, c->heads);
     int group = c->heads / c->kv_heads;
     struct range heads = cut(c->heads, index, count);
     struct range kv = {heads.first / group, (heads.end - 1) / group + 1};
@@ -167,8 +167,8 @@ static const char *part_name(const struct param *p, struct arena *a)
                         p->part == PART_LORA_A ? 'A' : 'B');
 }
 
-void param_describe(struct param *p, const struct model_config *c, const struct shard *s, enum param_role role, int layer,
-                    enum param_part part, int lora_rank, struct arena *a)
+void param_describe(struct param *p, const struct model_config *c, const struct shard *s, enum param_role role,
+                    int layer, enum param_part part, int lora_rank, struct arena *a)
 {
     const struct param_row *row = param_row(role);
     enum dim rows = part == PART_LORA_A ? DIM_RANK : row->rows;

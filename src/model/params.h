@@ -1,9 +1,9 @@
 /* The one parameter table: what tensors a model has, their names in every format, their shapes, how they are cut over
  * tensor-parallel shards. It drives allocation, loading, sharding, checkpoints, reduction, export and gradient tests.
  *
- * Sharding is Megatron's 1-D scheme: q, k, v, gate, up by rows of the output, o and down by columns of the input, embedding
- * and head by vocabulary. Any degree from 1 to the number of query heads; shards may be uneven, and a KV head that query
- * heads of two shards use is on both (SEMANTICS, Parallel models). */
+ * Sharding is Megatron's 1-D scheme: q, k, v, gate, up by rows of the output, o and down by columns of the input,
+ * embedding and head by vocabulary. Any degree from 1 to the number of query heads; shards may be uneven, and a KV head
+ * that query heads of two shards use is on both (SEMANTICS, Parallel models). */
 #ifndef RETORT_MODEL_PARAMS_H
 #define RETORT_MODEL_PARAMS_H
 
@@ -81,7 +81,8 @@ struct param {
     const char *name; /* Hugging Face name, or PEFT's for an adapter part */
     int64_t global_rows, global_cols;
     struct range rows, cols;
-    int64_t owned_first; /* local rows before this one are counted and written by a lower shard; = local rows: all are */
+    int64_t
+        owned_first; /* local rows before this one are counted and written by a lower shard; = local rows: all are */
     bool trainable;
     int64_t offset;   /* in the trainable buffer; -1: frozen */
     const void *data; /* local elements, borrowed or owned by the model's arena */
@@ -102,13 +103,13 @@ static inline int64_t param_elements(const struct param *p)
 }
 struct matrix param_matrix(const struct param *p);
 
-/* Whether some elements of the tensor are on several shards but each shard's gradient is only a part of theirs: shared KV
- * heads and their biases, the q and k norms. Their gradients are summed over shards. */
+/* Whether some elements of the tensor are on several shards but each shard's gradient is only a part of theirs: shared
+ * KV heads and their biases, the q and k norms. Their gradients are summed over shards. */
 bool param_is_partial(const struct param *p, const struct shard *s);
 
 /* Fills in everything but data, trainable and offset. */
-void param_describe(struct param *p, const struct model_config *c, const struct shard *s, enum param_role role, int layer,
-                    enum param_part part, int lora_rank, struct arena *a);
+void param_describe(struct param *p, const struct model_config *c, const struct shard *s, enum param_role role,
+                    int layer, enum param_part part, int lora_rank, struct arena *a);
 
 /* The shape as it stands in files: rank 1 for vectors, else 2. Returns the rank. */
 int param_file_shape(const struct param *p, int64_t shape[2]);

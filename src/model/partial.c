@@ -1,5 +1,5 @@
-/* Gradients of which each shard has only a part: those of KV heads that query heads of two shards read, and those of the q
- * and k norms, which every head's shard adds to. Both are packed into one small buffer, summed, and put back. */
+/* Gradients of which each shard has only a part: those of KV heads that query heads of two shards read, and those of
+ * the q and k norms, which every head's shard adds to. Both are packed into one small buffer, summed, and put back. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -18,8 +18,8 @@ static bool is_shared(const struct model *m, int64_t j)
     return false;
 }
 
-/* Calls visit(context, gradient, n) for each run of elements in an order that all shards share; gradient is NULL where this
- * shard does not hold the run. */
+/* Calls visit(context, gradient, n) for each run of elements in an order that all shards share; gradient is NULL where
+ * this shard does not hold the run. */
 struct run {
     float *gradient;
     int64_t n;

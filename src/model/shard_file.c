@@ -38,8 +38,8 @@ static void file_free(struct shard_file *f)
     mem_free(f);
 }
 
-int shard_file_create(struct shard_file **out, const char *path, struct safetensors_plan *plan, const struct comm *writers,
-                      struct err *e)
+int shard_file_create(struct shard_file **out, const char *path, struct safetensors_plan *plan,
+                      const struct comm *writers, struct err *e)
 {
     struct shard_file *f = mem_alloc(sizeof *f);
     *f = (struct shard_file){mem_strdup(path), mem_printf("%s.tmp", path), -1, plan, writers};

@@ -1,7 +1,8 @@
-/* The work space of a forward and a backward: what each block keeps for its backward, and scratch that all blocks share.
+/* The work space of a forward and a backward: what each block keeps for its backward, and scratch that all blocks
+ * share.
  *
- * A training tape has memory for every block; an inference tape points all blocks at the same memory. Nothing is allocated
- * once a tape exists. Private to src/model. */
+ * A training tape has memory for every block; an inference tape points all blocks at the same memory. Nothing is
+ * allocated once a tape exists. Private to src/model. */
 #ifndef RETORT_MODEL_TAPE_H
 #define RETORT_MODEL_TAPE_H
 
@@ -12,14 +13,14 @@ enum { LIN_Q, LIN_K, LIN_V, LIN_O, LIN_GATE, LIN_UP, LIN_DOWN, LIN_COUNT };
 
 /* Local widths: Q, KV, F are this shard's; H its query heads. */
 struct block_tape {
-    float *x_in, *x_mid;      /* [T, hidden]: the residual stream before attention and before the MLP */
-    float *r_attn, *r_mlp;    /* [T]: 1/rms */
-    float *q_raw, *k_raw;     /* [T, Q], [T, KV]: before the q and k norms; q, k themselves where there are none */
-    float *r_q, *r_k;         /* [T, H], [T, KV heads] */
-    float *q, *k, *v;         /* [T, Q], [T, KV], [T, KV]: after rotation */
-    float *attn, *lse;        /* [T, Q], [H, T] */
-    float *gate, *up;         /* [T, F] */
-    float *inner[LIN_COUNT];  /* [T, r]: scale * A x of each adapted layer */
+    float *x_in, *x_mid;     /* [T, hidden]: the residual stream before attention and before the MLP */
+    float *r_attn, *r_mlp;   /* [T]: 1/rms */
+    float *q_raw, *k_raw;    /* [T, Q], [T, KV]: before the q and k norms; q, k themselves where there are none */
+    float *r_q, *r_k;        /* [T, H], [T, KV heads] */
+    float *q, *k, *v;        /* [T, Q], [T, KV], [T, KV]: after rotation */
+    float *attn, *lse;       /* [T, Q], [H, T] */
+    float *gate, *up;        /* [T, F] */
+    float *inner[LIN_COUNT]; /* [T, r]: scale * A x of each adapted layer */
 };
 
 struct tape {
@@ -30,16 +31,16 @@ struct tape {
     float *x; /* [T, hidden]: the residual stream after the last block */
 
     /* scratch */
-    float *n;          /* [T, hidden]: a normed input */
-    float *h;          /* [T, F]: the MLP's inner activation */
-    float *sum;        /* [T, hidden + adapters' columns]: what is summed over shards */
-    float *dropped;    /* [T, widest input]: an adapter's input after dropout */
-    float *rows, *r_rows; /* [T, hidden], [T]: gathered rows of the final norm */
-    float *dx;         /* [T, hidden]: gradient of the residual stream */
+    float *n;                            /* [T, hidden]: a normed input */
+    float *h;                            /* [T, F]: the MLP's inner activation */
+    float *sum;                          /* [T, hidden + adapters' columns]: what is summed over shards */
+    float *dropped;                      /* [T, widest input]: an adapter's input after dropout */
+    float *rows, *r_rows;                /* [T, hidden], [T]: gathered rows of the final norm */
+    float *dx;                           /* [T, hidden]: gradient of the residual stream */
     float *dq, *dk, *dv, *dattn, *delta; /* attention backward */
-    float *dh;         /* [T, F] */
-    float *dinner;     /* [T, r] */
-    int32_t *position; /* [T]: of decode */
+    float *dh;                           /* [T, F] */
+    float *dinner;                       /* [T, r] */
+    int32_t *position;                   /* [T]: of decode */
 
     struct arena arena;
 };

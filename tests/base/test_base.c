@@ -181,10 +181,10 @@ static void path_arithmetic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_error_stays),      cmocka_unit_test(long_texts_are_cut),
-        cmocka_unit_test(cursor_refuses_to_wrap), cmocka_unit_test(arena_aligns_and_zeroes),
-        cmocka_unit_test(philox_known_answers),   cmocka_unit_test(rng_below_is_in_range_and_even),
-        cmocka_unit_test(hashes_in_pieces),       cmocka_unit_test(dtype_sizes),
+        cmocka_unit_test(first_error_stays),       cmocka_unit_test(long_texts_are_cut),
+        cmocka_unit_test(cursor_refuses_to_wrap),  cmocka_unit_test(arena_aligns_and_zeroes),
+        cmocka_unit_test(philox_known_answers),    cmocka_unit_test(rng_below_is_in_range_and_even),
+        cmocka_unit_test(hashes_in_pieces),        cmocka_unit_test(dtype_sizes),
         cmocka_unit_test(files_are_written_whole), cmocka_unit_test(path_arithmetic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
-/* The losses against their definitions in double (loss_ref), and those against finite differences: temperatures, masks, every
- * kind of label, tails near zero and near one, any number of vocabulary shards. The head is the identity, so that hidden
- * states are logits and dL/dh is dL/dz. */
+/* The losses against their definitions in double (loss_ref), and those against finite differences: temperatures, masks,
+ * every kind of label, tails near zero and near one, any number of vocabulary shards. The head is the identity, so that
+ * hidden states are logits and dL/dh is dL/dz. */
 #include "mpi_test.h"
 
 #include <math.h>
@@ -13,7 +13,8 @@
 
 enum { V = 150, ROWS = 21 };
 
-/* --- a head that changes nothing ---------------------------------------------------------------------------------------------- */
+/* --- a head that changes nothing
+ * ---------------------------------------------------------------------------------------------- */
 
 static struct model model;
 static struct param head;
@@ -33,7 +34,9 @@ static void make_model(void)
     assert_done(gemm_start(1, &e), &e);
 }
 
-/* --- labels -------------------------------------------------------------------------------------------------------------------- */
+/* --- labels
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 struct labels {
     struct label_set set;
@@ -57,7 +60,8 @@ static void make_labels(struct labels *l, enum label_kind kind, int entries, dou
     for (int i = 0; i < ROWS; i++) {
         double mass = 0;
         l->first[i] = n;
-        for (int64_t j = (int64_t)rng_below(&r, 3); j < V && n - l->first[i] < entries; j += 1 + (int64_t)rng_below(&r, 2))
+        for (int64_t j = (int64_t)rng_below(&r, 3); j < V && n - l->first[i] < entries;
+             j += 1 + (int64_t)rng_below(&r, 2))
             if (bit(allowed, j)) {
                 l->ids[n] = (uint32_t)j;
                 l->p[n] = (float)exp(3 * rng_normal(&r));
@@ -69,8 +73,13 @@ static void make_labels(struct labels *l, enum label_kind kind, int entries, dou
         l->entropy[i] = (float)(0.5 + rng_uniform(&r));
     }
     l->first[ROWS] = n;
-    l->set = (struct label_set){.kind = kind, .labels = ROWS, .first = l->first, .ids = l->ids, .p = l->p,
-                                .tail = l->tail, .entropy = l->entropy};
+    l->set = (struct label_set){.kind = kind,
+                                .labels = ROWS,
+                                .first = l->first,
+                                .ids = l->ids,
+                                .p = l->p,
+                                .tail = l->tail,
+                                .entropy = l->entropy};
 }
 
 static void make_logits(float *z, double spread, uint64_t seed)
@@ -81,7 +90,8 @@ static void make_logits(float *z, double spread, uint64_t seed)
         z[i] = (float)(spread * rng_normal(&r));
 }
 
-/* --- fast against defined ------------------------------------------------------------------------------------------------------- */
+/* --- fast against defined
+ * ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t *local_bits(const uint64_t *allowed)
 {
@@ -123,7 +133,8 @@ static void compare(struct loss_spec spec, const struct labels *l, const float *
     mem_free(bits);
 }
 
-static const struct loss_spec plain = {.temperature = 1, .alpha = 0.7, .beta = 0.3, .temperature_squared = true, .tail = true};
+static const struct loss_spec plain = {
+    .temperature = 1, .alpha = 0.7, .beta = 0.3, .temperature_squared = true, .tail = true};
 
 static void cross_entropy_alone(void **state)
 {
@@ -187,7 +198,8 @@ static void temperatures_and_masks(void **state)
             }
 }
 
-/* --- defined against differences ------------------------------------------------------------------------------------------------ */
+/* --- defined against differences
+ * ------------------------------------------------------------------------------------------------ */
 
 static void gradients_are_the_slopes(void **state)
 {
@@ -298,9 +310,12 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(begin),
-        cmocka_unit_test(cross_entropy_alone),      cmocka_unit_test(every_kind_of_label),
-        cmocka_unit_test(an_id_that_is_listed_twice), cmocka_unit_test(temperatures_and_masks),
-        cmocka_unit_test(gradients_are_the_slopes), cmocka_unit_test(identical_distributions_have_no_kl),
+        cmocka_unit_test(cross_entropy_alone),
+        cmocka_unit_test(every_kind_of_label),
+        cmocka_unit_test(an_id_that_is_listed_twice),
+        cmocka_unit_test(temperatures_and_masks),
+        cmocka_unit_test(gradients_are_the_slopes),
+        cmocka_unit_test(identical_distributions_have_no_kl),
         cmocka_unit_test(log_probabilities),
         cmocka_unit_test(finish),
     };

@@ -13,8 +13,12 @@ static void items_are_shared_out(void **state)
     for (int students = 1; students <= 4; students++)
         for (int teachers = 1; teachers <= 3; teachers++)
             for (int64_t first = 1; first <= 3; first++) {
-                struct items it = {.validation = 5, .per_step = 3, .first_step = first, .steps = 7,
-                                   .students = students, .teachers = teachers};
+                struct items it = {.validation = 5,
+                                   .per_step = 3,
+                                   .first_step = first,
+                                   .steps = 7,
+                                   .students = students,
+                                   .teachers = teachers};
                 int64_t asked = 0, end = items_end(&it);
                 assert_int_equal(end, 5 + 21);
                 for (int t = 0; t < teachers; t++)

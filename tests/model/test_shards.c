@@ -1,6 +1,6 @@
-/* A model cut over any number of shards against the same model whole: logits, every gradient, decoding with a cache, saving. Each
- * rank also holds the whole model and compares its own part. Families with biases, head norms, tied embeddings; heads and KV
- * heads that do not divide evenly; adapters with dropout. */
+/* A model cut over any number of shards against the same model whole: logits, every gradient, decoding with a cache,
+ * saving. Each rank also holds the whole model and compares its own part. Families with biases, head norms, tied
+ * embeddings; heads and KV heads that do not divide evenly; adapters with dropout. */
 #include "mpi_test.h"
 
 #include <math.h>
@@ -21,7 +21,8 @@ enum { T = 40, ROWS = 17 };
 static char directory[64];
 static struct comm self;
 
-/* --- one batch ------------------------------------------------------------------------------------------------------------------ */
+/* --- one batch
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static uint32_t ids[T];
 static int32_t position[T], rows[ROWS];
@@ -40,11 +41,19 @@ static struct batch make_batch(uint64_t seed)
         }
     for (int i = 0; i < ROWS; i++)
         rows[i] = 1 + 2 * i;
-    return (struct batch){.T = T, .documents = 4, .ids = ids, .position = position, .start = start, .place = place,
-                          .dropout_key = 5, .last = true};
+    return (struct batch){.T = T,
+                          .documents = 4,
+                          .ids = ids,
+                          .position = position,
+                          .start = start,
+                          .place = place,
+                          .dropout_key = 5,
+                          .last = true};
 }
 
-/* --- running -------------------------------------------------------------------------------------------------------------------- */
+/* --- running
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 struct run {
     struct model *m;
@@ -112,7 +121,8 @@ static void end_run(struct run *r)
     mem_free(r->logits);
 }
 
-/* --- comparing ------------------------------------------------------------------------------------------------------------------ */
+/* --- comparing
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void compare_logits(const struct run *part, const struct run *whole)
 {
@@ -213,7 +223,9 @@ static void compare_saved(const struct run *part)
     mem_free(original);
 }
 
-/* --- cases ---------------------------------------------------------------------------------------------------------------------- */
+/* --- cases
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 static void write_model(const struct model_config *c)
 {
@@ -288,7 +300,9 @@ static void adapters(void **state)
         model_maker_config(&c, "llama");
         c.heads = 9;
         c.kv_heads = 3;
-        struct model_options o = {.precision = PRECISION_F32, .train_adapter = true, .positions = 64,
+        struct model_options o = {.precision = PRECISION_F32,
+                                  .train_adapter = true,
+                                  .positions = 64,
                                   .dropout = dropout ? 0.25f : 0,
                                   .adapter = {.rank = 5, .alpha = 8, .targets = (char **)all, .target_count = 7}};
         check_case(&c, &o, false);
@@ -396,9 +410,14 @@ static void begin(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(begin),           cmocka_unit_test(every_family),    cmocka_unit_test(heads_that_do_not_divide),
-        cmocka_unit_test(adapters),        cmocka_unit_test(bf16_operands),   cmocka_unit_test(too_many_shards),
-        cmocka_unit_test(a_weight_that_is_no_number), cmocka_unit_test(finish),
+        cmocka_unit_test(begin),
+        cmocka_unit_test(every_family),
+        cmocka_unit_test(heads_that_do_not_divide),
+        cmocka_unit_test(adapters),
+        cmocka_unit_test(bf16_operands),
+        cmocka_unit_test(too_many_shards),
+        cmocka_unit_test(a_weight_that_is_no_number),
+        cmocka_unit_test(finish),
     };
     return mpi_test_run(argc, argv, tests, sizeof tests / sizeof *tests);
 }
