@@ -8,7 +8,8 @@
 #include "data/corpus_file.h"
 #include "data/pack.h"
 
-/* Part of the key: raise it when the same input is packed otherwise than before. */
+/* Part of the key: raise it when the same input becomes other sequences than before, by packing, a template's row or
+ * the tokenizer's code. */
 enum { PACKING_VERSION = 1 };
 
 static const char *const split_keys[SPLIT_COUNT] = {"data.train", "data.validation"};

@@ -67,8 +67,4 @@ struct sequence corpus_sequence(const struct corpus *c, enum split split, int64_
 const struct corpus_report *corpus_report(const struct corpus *c, enum split split);
 int corpus_sequence_length(const struct corpus *c);
 
-/* A line of the log for each split with what it holds, and a warning for each thing of the report that was left out or
- * repaired. */
-void corpus_log(const struct corpus *c);
-
 #endif

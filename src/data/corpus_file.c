@@ -9,7 +9,6 @@
 #include "base/cursor.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/mem.h"
 
 struct corpus {
@@ -190,25 +189,4 @@ const struct corpus_report *corpus_report(const struct corpus *k, enum split spl
 int corpus_sequence_length(const struct corpus *k)
 {
     return (int)k->header->sequence_length;
-}
-
-void corpus_log(const struct corpus *k)
-{
-    static const char *names[SPLIT_COUNT] = {"train", "validation"};
-    for (int i = 0; i < SPLIT_COUNT; i++) {
-        const struct corpus_report *r = corpus_report(k, i);
-        if (!corpus_count(k, i))
-            continue;
-        log_info("%s: %" PRId64 " documents, %" PRId64 " tokens (%" PRId64 " supervised) in %" PRId64 " sequences",
-                 names[i], r->documents, r->tokens, r->supervised, corpus_count(k, i));
-        if (r->documents_cut)
-            log_warning("%s: %" PRId64
-                        " documents were longer than data.sequence_length (%d tokens) and cut at the right",
-                        names[i], r->documents_cut, corpus_sequence_length(k));
-        if (r->documents_dropped)
-            log_warning("%s: %" PRId64 " documents were left out: no supervised token in their first %d tokens",
-                        names[i], r->documents_dropped, corpus_sequence_length(k));
-        if (r->bytes_replaced)
-            log_warning("%s: %" PRId64 " bytes were not UTF-8 and became U+FFFD", names[i], r->bytes_replaced);
-    }
 }
