@@ -1,18 +1,22 @@
 /* From Oniguruma's Ruby syntax to PCRE2's. Every construct is either known to mean the same in both, rewritten, or refused.
  *
  * What differs and is rewritten: \s (PCRE2 adds U+180E), \d, \w, \h, \v; {n,m}+ (a repeat of a repeat, not possessive);
- * {,n}; (?m) (dot matches newline); \uHHHH; \p{Script} (PCRE2 would read script extensions). Refused among others: nested
+ * {,n}; (?m) (dot matches newline); \uHHHH; \p{Script} (PCRE2 would read script extensions); and properties get the
+ * characters that came after PCRE2's Unicode. Refused among others: nested
  * and intersected classes, \b, back references, options in the middle of a branch (they reach over | in Ruby only). */
 #include "fmt/tokenizer_pattern.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "fmt/unicode.h"
 
 #define SPACE "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define NOT_SPACE                                                                                                      \
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}"                    \
     "\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
-#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 /* A letter that stands for a set of characters. inside: what to write in a class; outside it is [inside] or [^negated]. */
 static const struct shorthand {
@@ -21,15 +25,11 @@ static const struct shorthand {
 } shorthands[] = {
     {'s', SPACE, NULL},
     {'S', NOT_SPACE, SPACE},
-    {'d', "\\p{Nd}", NULL},
-    {'D', "\\P{Nd}", NULL},
-    {'w', WORD, NULL},
-    {'W', NULL, WORD},
     {'h', "0-9A-Fa-f", NULL},
     {'H', NULL, "0-9A-Fa-f"},
 };
 
-static const char *const categories[] = {"C",  "Cc", "Cf", "Cn", "Co", "L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",
+static const char *const categories[] = {"Cc", "Cf", "Co", "L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",
                                          "Mc", "Me", "Mn", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Pe", "Pf",
                                          "Pi", "Po", "Ps", "S",  "Sc", "Sk", "Sm", "So", "Z",  "Zl", "Zp", "Zs"};
 
@@ -72,10 +72,40 @@ static const struct shorthand *find_shorthand(char letter)
     return NULL;
 }
 
+static bool is_newer_word(const char *category)
+{
+    return strchr("LM", *category) || !strcmp(category, "Nd") || !strcmp(category, "Nl");
+}
+
+/* What a property has more in today's Unicode than PCRE2 knows. name "" is \w. */
+static void add_newer(struct strbuf *out, const char *name, size_t size)
+{
+    size_t count;
+    const struct unicode_range *newer = unicode_newer(&count);
+    for (size_t i = 0; i < count; i++)
+        if (size ? !strncmp(newer[i].category, name, size) : is_newer_word(newer[i].category))
+            strbuf_printf(out, "\\x{%x}-\\x{%x}", newer[i].first, newer[i].last);
+}
+
+/* A set of characters, written to stand in a class; outside of one it gets its own. */
+static int put_set(struct translator *t, bool in_class, bool negated, const char *text, const char *name, size_t size)
+{
+    if (in_class && negated)
+        return refuse(t, "a negated property in a class");
+    if (!in_class)
+        strbuf_adds(t->out, negated ? "[^" : "[");
+    strbuf_adds(t->out, text);
+    add_newer(t->out, name, size);
+    if (!in_class)
+        strbuf_addc(t->out, ']');
+    return 0;
+}
+
 /* at stands on p or P of \p{Name}, \p{^Name}, \P{Name}. */
-static int translate_property(struct translator *t)
+static int translate_property(struct translator *t, bool in_class)
 {
     bool negated = *t->at == 'P';
+    char text[80];
     if (t->at[1] != '{')
         return refuse(t, "\\p without {");
     const char *name = t->at + 2;
@@ -84,11 +114,23 @@ static int translate_property(struct translator *t)
         name++;
     }
     size_t size = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_");
-    if (!size || name[size] != '}')
+    if (!size || size > 40 || name[size] != '}')
         return refuse(t, "the name of this property");
-    /* PCRE2 itself refuses a name that is no script */
-    strbuf_printf(t->out, "\\%c{%s%.*s}", negated ? 'P' : 'p', is_category(name, size) ? "" : "sc:", (int)size, name);
+    bool is_script = !is_category(name, size); /* PCRE2 itself refuses a name that is no script */
+    snprintf(text, sizeof text, "\\p{%s%.*s}", is_script ? "sc:" : "", (int)size, name);
+    if (put_set(t, in_class, negated, text, is_script ? "?" : name, is_script ? 1 : size))
+        return -1;
     t->at = name + size + 1;
+    return 0;
+}
+
+/* d, D, w or W. */
+static int translate_digit_or_word(struct translator *t, bool in_class)
+{
+    bool word = tolower((unsigned char)*t->at) == 'w';
+    if (put_set(t, in_class, isupper((unsigned char)*t->at), word ? WORD : "\\p{Nd}", "Nd", word ? 0 : 2))
+        return -1;
+    t->at++;
     return 0;
 }
 
@@ -117,11 +159,13 @@ static int translate_braced_code(struct translator *t)
 }
 
 /* Escapes that mean one character or a property, the same in and out of a class. at stands behind the backslash. */
-static int translate_escape(struct translator *t)
+static int translate_escape(struct translator *t, bool in_class)
 {
     char c = *t->at;
     if (c == 'p' || c == 'P')
-        return translate_property(t);
+        return translate_property(t, in_class);
+    if (c && strchr("dDwW", c))
+        return translate_digit_or_word(t, in_class);
     if (c == 'x' || c == 'u') {
         t->at++;
         if (c == 'x' && *t->at == '{')
@@ -148,9 +192,9 @@ static int translate_class_escape(struct translator *t)
     t->at++;
     const struct shorthand *s = find_shorthand(*t->at);
     if (!s)
-        return translate_escape(t);
+        return translate_escape(t, true);
     if (!s->inside)
-        return refuse(t, "this escape in a class");
+        return refuse(t, "a negated set in a class");
     strbuf_adds(t->out, s->inside);
     t->at++;
     return 0;
@@ -196,7 +240,7 @@ static int translate_atom_escape(struct translator *t)
     if (s) {
         strbuf_printf(t->out, s->negated ? "[^%s]" : "[%s]", s->negated ? s->negated : s->inside);
         t->at++;
-    } else if (translate_escape(t)) {
+    } else if (translate_escape(t, false)) {
         return -1;
     }
     if (t->out->size > begin)

@@ -1,10 +1,12 @@
 #include "fmt/unicode.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "fmt/unicode_tables.h"
 
 /* The bytes of the character at p, or, negative, of the ill-formed part that stands there: its longest beginning that could
  * have become a character, at least one byte (Unicode 3.9, table 3-7). */
@@ -120,6 +122,28 @@ bool unicode_is_space(uint32_t c)
            c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
+enum { NEWER = sizeof newer_characters / sizeof *newer_characters };
+enum { UNKNOWN = sizeof unknown_to_nfc / sizeof *unknown_to_nfc };
+
+const struct unicode_range *unicode_newer(size_t *count)
+{
+    *count = NEWER;
+    return newer_characters;
+}
+
+static int in_range(const void *key, const void *element)
+{
+    uint32_t c = *(const uint32_t *)key;
+    const struct unicode_range *r = element;
+    return c < r->first ? -1 : c > r->last;
+}
+
+static bool is_newer_word(uint32_t c)
+{
+    const struct unicode_range *r = bsearch(&c, newer_characters, NEWER, sizeof *newer_characters, in_range);
+    return r && (strchr("LM", *r->category) || !strcmp(r->category, "Nd") || !strcmp(r->category, "Nl"));
+}
+
 bool unicode_is_word(uint32_t c)
 {
     switch (utf8proc_category((utf8proc_int32_t)c)) {
@@ -136,16 +160,25 @@ bool unicode_is_word(uint32_t c)
     case UTF8PROC_CATEGORY_PC:
         return true;
     default:
+        if (is_newer_word(c))
+            return true;
         /* letters by use, not by category (Other_Alphabetic), and the two joiners */
         return (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) ||
                (c >= 0x1f170 && c <= 0x1f189) || c == 0x200c || c == 0x200d;
     }
 }
 
+/* Characters that the normaliser leaves alone, whatever stands beside them. */
+static bool is_inert(uint32_t c)
+{
+    return bsearch(&c, unknown_to_nfc, UNKNOWN, sizeof *unknown_to_nfc, in_range) ||
+           bsearch(&c, newer_characters, NEWER, sizeof *newer_characters, in_range);
+}
+
 /* Characters that are their own composition and never join what stands before them: text may be cut in front of one. */
 static bool starts_afresh(uint32_t c)
 {
-    return c < 0x300 || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x4e00 && c <= 0x9fff);
+    return c < 0x300 || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x4e00 && c <= 0x9fff) || is_inert(c);
 }
 
 /* The composition of one stretch, by utf8proc. */
@@ -168,6 +201,13 @@ static void compose(struct strbuf *out, const char *text, size_t size)
         mem_free(c);
 }
 
+/* Where the stretch begins that the character at here belongs to: the one before may take it in. */
+static const char *composing_from(const char *kept, const char *here)
+{
+    const char *before = here > kept ? utf8_previous(here) : here, *at = before;
+    return before < here && is_inert(utf8_next(&at)) ? here : before;
+}
+
 void unicode_append_nfc(struct strbuf *out, const char *text, size_t size)
 {
     const char *at = text, *end = text + size, *kept = text;
@@ -175,8 +215,7 @@ void unicode_append_nfc(struct strbuf *out, const char *text, size_t size)
         const char *here = at;
         if (starts_afresh(utf8_next(&at)))
             continue;
-        /* the character before may take this one in; the next that starts afresh does not */
-        const char *from = here > kept ? utf8_previous(here) : here;
+        const char *from = composing_from(kept, here);
         for (here = at; at < end && !starts_afresh(utf8_next(&at));)
             here = at;
         strbuf_add(out, kept, (size_t)(from - kept));
