@@ -354,6 +354,11 @@ static void log_placement(struct context *c)
     mem_free(detail);
 }
 
+static uint64_t *allowed_of(const struct context *c, const struct model *m)
+{
+    return m ? vocabulary_of_shard(c->allowed, m->shard.vocab, m->config.vocab_size) : NULL;
+}
+
 int context_open_models(struct context *c, bool train, struct err *e)
 {
     const struct job *job = c->job;
@@ -370,10 +375,8 @@ int context_open_models(struct context *c, bool train, struct err *e)
     }
     if (agree(c->world, e))
         return -1;
-    if (c->teacher)
-        c->teacher_allowed = vocabulary_of_shard(c->allowed, c->teacher->shard.vocab);
-    if (c->student)
-        c->student_allowed = vocabulary_of_shard(c->allowed, c->student->shard.vocab);
+    c->teacher_allowed = allowed_of(c, c->teacher);
+    c->student_allowed = allowed_of(c, c->student);
     log_placement(c);
     return 0;
 }

@@ -19,7 +19,7 @@ struct loss_spec {
     double temperature, alpha, beta;
     bool temperature_squared;
     bool tail;               /* labels may have a tail class (top_k) */
-    const uint64_t *allowed; /* bit set over this shard's vocabulary; NULL: all */
+    const uint64_t *allowed; /* bit set over this shard's vocabulary; NULL: all (on every shard or on none) */
 };
 
 /* One label position of a batch. */

@@ -28,17 +28,22 @@ uint64_t *vocabulary_allowed(const struct tokenizer *t, int64_t teacher_size, in
     return allowed;
 }
 
-uint64_t *vocabulary_of_shard(const uint64_t *allowed, struct range vocab)
+static bool all_set(const uint64_t *bits, int64_t n)
 {
-    int64_t n = vocab.end - vocab.first, set = 0;
+    int64_t i = 0;
+    while (i < n && bit(bits, i))
+        i++;
+    return i == n;
+}
+
+uint64_t *vocabulary_of_shard(const uint64_t *allowed, struct range vocab, int64_t vocab_size)
+{
+    int64_t n = vocab.end - vocab.first;
+    if (all_set(allowed, vocab_size))
+        return NULL;
     uint64_t *local = mem_array((size_t)(n + 63) / 64, sizeof *local);
     for (int64_t i = 0; i < n; i++)
-        if (bit(allowed, vocab.first + i)) {
+        if (bit(allowed, vocab.first + i))
             set_bit(local, i);
-            set++;
-        }
-    if (set < n)
-        return local;
-    mem_free(local);
-    return NULL;
+    return local;
 }
