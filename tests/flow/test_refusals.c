@@ -135,8 +135,7 @@ static void broken_data(void **state)
     refused_everywhere(INPUT, "--set 'data.train=[{path: torn.jsonl, format: completion}]'", "torn.jsonl:2");
 }
 
-/* --- the job and its launch
- * --------------------------------------------------------------------------------------------------- */
+/* --- the job and its launch -------------------------------------------------------------------------------------- */
 
 static void broken_jobs(void **state)
 {
@@ -161,8 +160,7 @@ static void broken_launches(void **state)
                    "ranks.student");
 }
 
-/* --- the environment
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the environment --------------------------------------------------------------------------------------------- */
 
 static void unwritable_output(void **state)
 {
