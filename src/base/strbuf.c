@@ -83,23 +83,6 @@ void strbuf_printf(struct strbuf *s, const char *format, ...)
     va_end(ap);
 }
 
-void strbuf_json(struct strbuf *s, const char *text, size_t n)
-{
-    if (!text) {
-        strbuf_adds(s, "null");
-        return;
-    }
-    strbuf_addc(s, '"');
-    for (size_t i = 0; i < n; i++)
-        if (text[i] == '"' || text[i] == '\\')
-            strbuf_printf(s, "\\%c", text[i]);
-        else if ((unsigned char)text[i] < 0x20)
-            strbuf_printf(s, "\\u%04x", (unsigned)text[i]);
-        else
-            strbuf_addc(s, text[i]);
-    strbuf_addc(s, '"');
-}
-
 char *strbuf_detach(struct strbuf *s)
 {
     strbuf_reserve(s, 0);

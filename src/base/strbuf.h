@@ -20,9 +20,6 @@ void strbuf_addc(struct strbuf *s, char c);
 void strbuf_printf(struct strbuf *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void strbuf_vprintf(struct strbuf *s, const char *format, va_list ap);
 
-/* The bytes as a JSON string, quotes included; the bytes must be UTF-8. NULL: null. */
-void strbuf_json(struct strbuf *s, const char *text, size_t n);
-
 /* The string, which the caller frees with mem_free; s is empty afterwards. */
 char *strbuf_detach(struct strbuf *s);
 

@@ -9,7 +9,7 @@
 #include "cli/console.h"
 #include "cli/program.h"
 #include "data/template.h"
-#include "data/text.h"
+#include "fmt/json_fields.h"
 #include "fmt/tokenizer.h"
 
 struct tokenizing {
@@ -17,15 +17,6 @@ struct tokenizing {
     const char *text[1];
     bool chat, json;
 };
-
-static void add_json_text(struct strbuf *out, const char *text, size_t size)
-{
-    struct strbuf whole;
-    strbuf_init(&whole);
-    text_repair(text, size, &whole);
-    strbuf_json(out, whole.data, whole.size);
-    strbuf_release(&whole);
-}
 
 /* --- ids to text
  * ------------------------------------------------------------------------------------------------------------- */
@@ -54,7 +45,7 @@ static int decode(const struct tokenizing *k, const struct tokenizer *t, struct 
         tokenizer_decode(t, ids.ids, ids.count, false, &text);
         if (k->json) {
             strbuf_adds(out, "{\"text\": ");
-            add_json_text(out, text.data, text.size);
+            json_put_text(out, text.data, text.size);
             strbuf_adds(out, "}\n");
         } else {
             strbuf_add(out, text.data, text.size);
@@ -78,7 +69,7 @@ static void print_json(const struct tokenizer *t, const struct token_list *ids, 
     for (size_t i = 0; i < ids->count; i++) {
         const char *piece = tokenizer_piece(t, ids->ids[i]);
         strbuf_adds(out, i ? ", " : "");
-        add_json_text(out, piece, strlen(piece));
+        json_put_text(out, piece, strlen(piece));
     }
     strbuf_adds(out, "]}\n");
 }

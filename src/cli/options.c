@@ -5,44 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/distance.h"
 #include "base/mem.h"
 
 /* --- nearest names
  * ------------------------------------------------------------------------------------------------------------ */
 
-enum { NAME_MAX_LENGTH = 63, NEAR = 3 };
-
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-/* Levenshtein distance, row by row. */
-static int distance(const char *a, const char *b)
-{
-    int row[NAME_MAX_LENGTH + 1], n = (int)strlen(b);
-    if (n > NAME_MAX_LENGTH)
-        return n;
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = smaller(change, smaller(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[n];
-}
+enum { NEAR = 3 };
 
 const char *nearest_name(const char *word, const char *const *names, int count)
 {
     const char *best = NULL;
     int best_distance = NEAR + 1;
     for (int i = 0; i < count; i++) {
-        int d = distance(word, names[i]);
+        int d = edit_distance(word, names[i]);
         if (d < best_distance) {
             best_distance = d;
             best = names[i];

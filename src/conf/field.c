@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/distance.h"
 
 const struct field *field_at(int i)
 {
@@ -35,28 +36,6 @@ bool field_is_group(const char *key)
         if (key_is_below(f->key, key))
             return true;
     return false;
-}
-
-/* Levenshtein's distance of words of at most NODE_KEY_LIMIT bytes. */
-static int edit_distance(const char *a, const char *b)
-{
-    int row[NODE_KEY_LIMIT + 1];
-    int n = (int)strlen(b);
-    ASSERT(n <= NODE_KEY_LIMIT);
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
-    for (int i = 1; *a; a++, i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int change = diagonal + (*a != b[j - 1]);
-            diagonal = row[j];
-            int drop = row[j] + 1, add = row[j - 1] + 1;
-            row[j] = change < drop ? change : drop;
-            row[j] = add < row[j] ? add : row[j];
-        }
-    }
-    return row[n];
 }
 
 /* More than a third of the letters wrong is another word, not a slip. */

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "data/template.h"
-#include "data/text.h"
+#include "fmt/json_fields.h"
 #include "par/agree.h"
 #include "par/sum.h"
 
@@ -176,16 +176,12 @@ static void print_ids(struct strbuf *out, const char *name, const struct token_l
 
 static void print_result(const struct generation *g, struct strbuf *out)
 {
-    struct strbuf text;
-    strbuf_init(&text);
-    text_repair(g->text.data, g->text.size, &text);
     strbuf_addc(out, '{');
     print_ids(out, "prompt_ids", &g->prompt);
     print_ids(out, "ids", &g->made);
     strbuf_adds(out, "\"text\": ");
-    strbuf_json(out, text.data, text.size);
+    json_put_text(out, g->text.data, g->text.size);
     strbuf_printf(out, ", \"finish\": \"%s\"}\n", g->stopped ? "stop" : "length");
-    strbuf_release(&text);
 }
 
 static int open_generation(struct generation *g, struct err *e)

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "conf/job.h"
 #include "fmt/gguf.h"
+#include "fmt/json_fields.h"
 #include "fmt/model_files.h"
 #include "label/record.h"
 #include "learn/checkpoint.h"
@@ -20,7 +21,10 @@ struct inspection {
 static void add_text(struct strbuf *out, const char *key, const char *text)
 {
     strbuf_printf(out, ", \"%s\": ", key);
-    strbuf_json(out, text, text ? strlen(text) : 0);
+    if (text)
+        json_put_text(out, text, strlen(text));
+    else
+        strbuf_adds(out, "null");
 }
 
 static void begin(const struct inspection *i, const char *kind)
@@ -47,7 +51,7 @@ static void print_tensor(const struct inspection *i, const struct tensor *t, boo
 {
     if (i->json) {
         strbuf_adds(i->out, first ? "{\"name\": " : ", {\"name\": ");
-        strbuf_json(i->out, t->name, strlen(t->name));
+        json_put_text(i->out, t->name, strlen(t->name));
         strbuf_printf(i->out, ", \"dtype\": \"%s\", \"shape\": [", dtype_name(t->dtype));
         for (int d = 0; d < t->rank; d++)
             strbuf_printf(i->out, "%s%lld", d ? ", " : "", (long long)t->shape[d]);

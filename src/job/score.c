@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "fmt/json_fields.h"
 #include "learn/loss.h"
 #include "learn/micro_batch.h"
 #include "par/agree.h"
@@ -140,7 +141,10 @@ static int read_data(struct scoring *s, struct err *e)
 
 static void add_path(struct strbuf *out, const char *path)
 {
-    strbuf_json(out, path, path ? strlen(path) : 0);
+    if (path)
+        json_put_text(out, path, strlen(path));
+    else
+        strbuf_adds(out, "null");
 }
 
 static void print_result(const struct scoring *s, struct strbuf *out)
