@@ -1,6 +1,8 @@
 #include "model/load.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "kern/op_linear.h"
@@ -70,9 +72,21 @@ static bool can_borrow(const struct source *s)
            (uintptr_t)s->t->data % sizeof(float) == 0;
 }
 
+/* The kernel reads the rows that this shard needs in large pieces, in order. Shards that cut columns all need whole
+ * rows: the first one on a host brings them into the page cache for the others. */
+static void announce_rows(const struct source *s)
+{
+    const struct param *p = s->p;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t at = (uintptr_t)s->t->data + (uintptr_t)p->rows.first * s->row_bytes;
+    uintptr_t begin = at / page * page;
+    madvise((void *)begin, at - begin + (size_t)param_local_rows(p) * s->row_bytes, MADV_WILLNEED);
+}
+
 static int load_param(struct source *s, struct param *p, struct err *e)
 {
     s->p = p;
+    announce_rows(s);
     void *to = (void *)p->data; /* trainable: the model's own buffer */
     bool borrow = can_borrow(s);
     if (!to && !borrow) {
