@@ -34,11 +34,12 @@ enum token_type { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER_DEFINED
 static const struct pre {
     const char *name, *normalizer, *pre_tokenizer;
     bool ignore_merges;
+    bool adds_bos; /* where there is no add_bos_token, which Llama 3's own settings lack */
 } pres[] = {
-    {"gpt-2", "null", BYTE_LEVEL("true"), false},
-    {"smollm", "null", SEQUENCE(SINGLE_DIGITS, BYTE_LEVEL("true")), false},
-    {"llama-bpe", "null", SEQUENCE(ISOLATED(CL100K("\\\\p{N}{1,3}")), BYTE_LEVEL("false")), true},
-    {"qwen2", "{\"type\":\"NFC\"}", SEQUENCE(ISOLATED(CL100K("\\\\p{N}")), BYTE_LEVEL("false")), false},
+    {"gpt-2", "null", BYTE_LEVEL("true"), false, false},
+    {"smollm", "null", SEQUENCE(SINGLE_DIGITS, BYTE_LEVEL("true")), false, false},
+    {"llama-bpe", "null", SEQUENCE(ISOLATED(CL100K("\\\\p{N}{1,3}")), BYTE_LEVEL("false")), true, true},
+    {"qwen2", "{\"type\":\"NFC\"}", SEQUENCE(ISOLATED(CL100K("\\\\p{N}")), BYTE_LEVEL("false")), false, false},
 };
 
 /* The vocabulary of the file and where it goes. */
@@ -127,9 +128,9 @@ static int put_added_tokens(const struct source *s)
     return 0;
 }
 
-static int put_post_processor(const struct source *s)
+/* adds: whether this kind of tokenizer puts a BOS before a text where the file does not say. */
+static int put_post_processor(const struct source *s, bool adds)
 {
-    bool adds = false;
     const char *text;
     size_t size;
     gguf_get_bool(s->g, KEY("add_bos_token"), &adds);
@@ -140,8 +141,8 @@ static int put_post_processor(const struct source *s)
     uint64_t id = 0;
     gguf_get_u64(s->g, KEY("bos_token_id"), &id);
     if (!named_token(s, KEY("bos_token_id"), &text, &size))
-        return err_set(s->e, ERR_INPUT, "%s: tokenizer.ggml.add_bos_token is true, but tokenizer.ggml.bos_token_id names no "
-                       "token", s->name);
+        return err_set(s->e, ERR_INPUT, "%s: this tokenizer adds a BOS (tokenizer.ggml.add_bos_token), but "
+                       "tokenizer.ggml.bos_token_id names no token", s->name);
     struct strbuf name;
     strbuf_init(&name);
     json_put_text(&name, text, size);
@@ -197,7 +198,7 @@ static int put_byte_level(const struct source *s)
     if (!pre || put_added_tokens(s))
         return -1;
     strbuf_printf(s->json, ",\"normalizer\":%s,\"pre_tokenizer\":%s,", pre->normalizer, pre->pre_tokenizer);
-    if (put_post_processor(s))
+    if (put_post_processor(s, pre->adds_bos))
         return -1;
     strbuf_printf(s->json, "\"decoder\":" BYTE_LEVEL("true") ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":"
                   "null,\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":false,"
@@ -353,7 +354,7 @@ static int put_sentencepiece(const struct source *s)
         return -1;
     strbuf_printf(s->json, ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[%s" SPACES "]},\"pre_tokenizer\":null,",
                   prefix ? "{\"type\":\"Prepend\",\"prepend\":\"\xe2\x96\x81\"}," : "");
-    if (put_post_processor(s))
+    if (put_post_processor(s, true))
         return -1;
     strbuf_printf(s->json, "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" MARKS ",{\"type\":\"ByteFallback\"},{\"type\":"
                   "\"Fuse\"}%s]},\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":",
@@ -408,12 +409,10 @@ static void put_named(const struct source *s, const char *json_key, const char *
     strbuf_adds(s->json, ",\n");
 }
 
-static void gguf_tokenizer_config_put(const struct source *s)
+static void gguf_tokenizer_config_put(const struct source *s, bool adds)
 {
-    bool adds = false;
     const char *text;
     size_t size;
-    gguf_get_bool(s->g, KEY("add_bos_token"), &adds);
     strbuf_printf(s->json, "{\n  \"add_bos_token\": %s,\n", adds ? "true" : "false");
     put_named(s, "bos_token", KEY("bos_token_id"));
     put_named(s, "eos_token", KEY("eos_token_id"));
@@ -440,7 +439,7 @@ int tokenizer_from_gguf(struct tokenizer **out, const struct gguf *g, const char
     if (!rc) {
         struct source s = {.g = g, .name = name, .json = &config, .e = e};
         gguf_get_array(g, KEY("tokens"), &s.count);
-        gguf_tokenizer_config_put(&s);
+        gguf_tokenizer_config_put(&s, tokenizer_adds_bos(t));
         rc = tokenizer_read_config(t, config.data, config.size, name, e);
     }
     if (rc) {
