@@ -10,17 +10,22 @@ static inline float bf16_widen(uint16_t x)
     return float_of_bits((uint32_t)x << 16);
 }
 
-/* Nearest even; a NaN keeps its sign and upper payload and becomes quiet (rounding could turn it into infinity). */
-static inline uint16_t bf16_round(float x)
+/* To the nearest f32 that bf16 holds, ties to even; a NaN keeps its sign and upper payload and becomes quiet (rounding
+ * could turn it into infinity). In 32 bits throughout: narrower lanes would cost more than the arithmetic. */
+static inline uint32_t bf16_rounded_bits(float x)
 {
-    const uint32_t b = bits_of_float(x), nan = (b >> 16) | 0x40u, rounded = (b + 0x7FFFu + (b >> 16 & 1)) >> 16;
-    return (uint16_t)((b & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded);
+    const uint32_t b = bits_of_float(x), rounded = b + 0x7FFFu + (b >> 16 & 1);
+    return ((b & 0x7FFFFFFFu) > 0x7F800000u ? b | 0x400000u : rounded) & 0xFFFF0000u;
 }
 
-/* bf16_widen(bf16_round(x)) */
 static inline float bf16_rounded(float x)
 {
-    return float_of_bits((uint32_t)bf16_round(x) << 16);
+    return float_of_bits(bf16_rounded_bits(x));
+}
+
+static inline uint16_t bf16_round(float x)
+{
+    return (uint16_t)(bf16_rounded_bits(x) >> 16);
 }
 
 static inline float f16_widen(uint16_t x)

@@ -11,6 +11,7 @@
 
 #include "base/dtype.h"
 #include "kern/gemm.h"
+#include "kern/gemm_product.h"
 #include "kern/op_attention.h"
 #include "kern/op_linear.h"
 
@@ -80,9 +81,9 @@
     X(void, convert_f32_to_f16, (uint16_t *y, const float *x, int64_t n), (y, x, n))                                   \
     X(void, convert_f16_to_f32, (float *y, const uint16_t *x, int64_t n), (y, x, n))                                   \
     X(void, dequantize, (float *y, const void *x, enum dtype type, int64_t n), (y, x, type, n))                        \
-    X(void, panel_to_f32,                                                                                              \
-      (float *to, const void *from, enum dtype dtype, int64_t ld, int64_t rows, int64_t cols, bool round),             \
-      (to, from, dtype, ld, rows, cols, round))
+    X(void, panel_product,                                                                                             \
+      (const struct product *p, float *workspace, int64_t m0, int64_t n0, int64_t m, int64_t n),                       \
+      (p, workspace, m0, n0, m, n))
 
 #define KERN_DECLARE(result, name, parameters, arguments)                                                              \
     result name##_plain parameters;                                                                                    \

@@ -24,6 +24,21 @@ typedef float vector __attribute__((vector_size(4 * VECTOR), aligned(4), may_ali
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
+typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* to[4,4] = from[4,4]^T; rows ldto and ldfrom apart */
+static inline void transpose_4x4(float *to, int64_t ldto, const float *from, int64_t ldfrom)
+{
+    const quad a = *(const quad *)from, b = *(const quad *)(from + ldfrom);
+    const quad c = *(const quad *)(from + 2 * ldfrom), d = *(const quad *)(from + 3 * ldfrom);
+    const quad ab_lo = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_hi = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const quad cd_lo = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_hi = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(quad *)to = __builtin_shufflevector(ab_lo, cd_lo, 0, 1, 4, 5);
+    *(quad *)(to + ldto) = __builtin_shufflevector(ab_lo, cd_lo, 2, 3, 6, 7);
+    *(quad *)(to + 2 * ldto) = __builtin_shufflevector(ab_hi, cd_hi, 0, 1, 4, 5);
+    *(quad *)(to + 3 * ldto) = __builtin_shufflevector(ab_hi, cd_hi, 2, 3, 6, 7);
+}
+
 static inline float float_of_bits(uint32_t bits)
 {
     float x;

@@ -93,8 +93,7 @@ static void test_shapes(void **state)
 {
     (void)state;
     static const int64_t shapes[][3] = {
-        {1, 1, 1},     {0, 5, 7},    {1, 576, 64},    {3, 16, 576},  {2, 7, 1000},
-        {37, 53, 129}, {300, 40, 5}, {65, 300, 1100}, {520, 16, 33}, {100, 192, 64},
+        {1, 1, 1}, {0, 5, 7}, {1, 576, 64}, {3, 16, 576}, {2, 7, 1000}, {37, 53, 129}, {270, 21, 5}, {9, 290, 300},
     };
     struct err e = {0};
     assert_done(gemm_start(2, &e), &e);
@@ -129,7 +128,7 @@ static void test_rounding(void **state)
 static void test_threads(void **state)
 {
     (void)state;
-    static const int64_t shapes[][3] = {{1, 600, 600}, {300, 530, 290}, {2100, 24, 130}};
+    static const int64_t shapes[][3] = {{1, 600, 600}, {270, 530, 290}, {1100, 24, 130}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (enum precision precision = PRECISION_F32; precision <= PRECISION_BF16; precision++)
             for (enum product product = FORWARD; product <= BACKWARD_WEIGHT; product++) {
