@@ -35,6 +35,11 @@ def index(seed, g, n):
     return permute(words[0] << 32 | words[1], g % n, n)
 
 
-for seed, n, first in [(0, 10, 0), (17, 10, 7), (17, 1000, 123000), (2**64 - 1, 300, 5), (5, 2**40 + 3, 2**41)]:
-    values = ", ".join(str(index(seed, first + i, n)) for i in range(8))
-    print(f"{{{seed}u, {n}, {first}, {{{values}}}}},")
+def main():
+    for seed, n, first in [(0, 10, 0), (17, 10, 7), (17, 1000, 123000), (2**64 - 1, 300, 5), (5, 2**40 + 3, 2**41)]:
+        values = ", ".join(str(index(seed, first + i, n)) for i in range(8))
+        print(f"{{{seed}u, {n}, {first}, {{{values}}}}},")
+
+
+if __name__ == "__main__":
+    main()
