@@ -280,6 +280,7 @@ static int inspect_file(const struct inspection *i, struct err *e)
         end(i);
     } else {
         rc = inspect_record(i, map.data, map.size, e);
+        err_prefix(e, "%s", i->path);
     }
     file_map_close(&map);
     return rc;
