@@ -172,6 +172,42 @@ def from_gguf(path):
     return t
 
 
+def to_gguf(directory, path, pre):
+    """The tokenizer of a directory as llama.cpp's converter writes it; pre: "llama" is SentencePiece, else a name for the split."""
+    import gguf
+    j = json.loads((directory / "tokenizer.json").read_text())
+    added = {a["content"]: a["special"] for a in j["added_tokens"]}
+    ids = {**j["model"]["vocab"], **{a["content"]: a["id"] for a in j["added_tokens"]}}
+    names = {i: p for p, i in ids.items()}
+    kind, types = gguf.TokenType, []
+    for i in range(max(names) + 4):  # and some that fill the matrix up
+        piece = names.setdefault(i, f"[PAD{i}]")
+        types.append(kind.UNUSED if piece not in ids else kind.UNKNOWN if piece == j["model"].get("unk_token")
+                     else kind.CONTROL if added.get(piece) else kind.USER_DEFINED if piece in added
+                     else kind.BYTE if pre == "llama" and len(piece) == 6 and piece[:3] == "<0x" else kind.NORMAL)
+    w = gguf.GGUFWriter(path, "llama")
+    w.add_tokenizer_model("llama" if pre == "llama" else "gpt2")
+    w.add_token_list([names[i] for i in range(len(names))])
+    w.add_token_types(types)
+    merges = [m if isinstance(m, str) else " ".join(m) for m in j["model"]["merges"]]
+    if pre == "llama":  # transformers made the merges from the scores; this is the way back
+        first = {}
+        for rank, m in enumerate(merges):
+            first.setdefault(m.replace(" ", ""), -float(rank))
+        w.add_token_scores([first.get(names[i], -1e9) for i in range(len(names))])
+    else:
+        w.add_tokenizer_pre(pre)
+        w.add_token_merges(merges)
+    said = json.loads((directory / "tokenizer_config.json").read_text())
+    for key, put in ("bos_token", w.add_bos_token_id), ("eos_token", w.add_eos_token_id):
+        token = said.get(key)
+        if token:
+            put(ids[token["content"] if isinstance(token, dict) else token])
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.close()
+
+
 def train(model, size, special=("<s>", "</s>"), normalizer=None, pre=None, decoder=None, post=None, added=(), alphabet=None):
     """A small tokenizer trained on the prose, with every part as given."""
     t = Tokenizer(model)
@@ -252,7 +288,13 @@ def check_small(program, name, t, scratch):
 
 def check_real(program, name, path, scratch):
     oracle = from_gguf(path) if path.suffix == ".gguf" else Tokenizer.from_file(str(path / "tokenizer.json"))
-    return compare(program, name, path, oracle, 2 << 20) + compare_written(program, name, path, oracle, scratch)
+    wrong = compare(program, name, path, oracle, 2 << 20) + compare_written(program, name, path, oracle, scratch)
+    pre = {"llama3_1": "llama-bpe", "qwen3": "qwen2", "llama2": "llama"}.get(name)
+    if pre:
+        made = scratch / f"{name}.gguf"
+        to_gguf(path, made, pre)
+        wrong += compare(program, made.name, made, oracle, 1 << 20) + compare_written(program, made.name, made, oracle, scratch)
+    return wrong
 
 
 def main():
