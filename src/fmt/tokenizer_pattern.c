@@ -9,7 +9,7 @@
 #include "fmt/unicode.h"
 
 /* A word of text never comes near these; a pattern that doubles its work with every character does. */
-enum { STEPS_FIRST = 10000000, STEPS_PER_BYTE = 100, JIT_STACK_FIRST = 64 << 10, JIT_STACK_MOST = 16 << 20 };
+enum { STEPS_FIRST = 1000000, STEPS_PER_BYTE = 100, JIT_STACK_FIRST = 64 << 10, JIT_STACK_MOST = 16 << 20 };
 
 struct pattern {
     pcre2_code *code; /* NULL: a literal */
