@@ -128,21 +128,22 @@ static int put_added_tokens(const struct source *s)
     return 0;
 }
 
-/* adds: whether this kind of tokenizer puts a BOS before a text where the file does not say. */
-static int put_post_processor(const struct source *s, bool adds)
+/* usual: this kind of tokenizer puts its BOS, if it has one, before a text where the file does not say. */
+static int put_post_processor(const struct source *s, bool usual)
 {
     const char *text;
     size_t size;
+    bool named = named_token(s, KEY("bos_token_id"), &text, &size), adds = usual && named;
     gguf_get_bool(s->g, KEY("add_bos_token"), &adds);
     if (!adds) {
         strbuf_adds(s->json, "\"post_processor\":null,");
         return 0;
     }
+    if (!named)
+        return err_set(s->e, ERR_INPUT, "%s: tokenizer.ggml.add_bos_token is true, but tokenizer.ggml.bos_token_id names no "
+                       "token", s->name);
     uint64_t id = 0;
     gguf_get_u64(s->g, KEY("bos_token_id"), &id);
-    if (!named_token(s, KEY("bos_token_id"), &text, &size))
-        return err_set(s->e, ERR_INPUT, "%s: this tokenizer adds a BOS (tokenizer.ggml.add_bos_token), but "
-                       "tokenizer.ggml.bos_token_id names no token", s->name);
     struct strbuf name;
     strbuf_init(&name);
     json_put_text(&name, text, size);
