@@ -36,17 +36,34 @@ char *flow_read(const char *path, size_t *size)
     return bytes;
 }
 
-void flow_make_model(const char *directory, const char *family, int layers, uint64_t seed)
+void flow_config(struct model_config *c, const char *family, int layers)
+{
+    model_maker_config(c, family);
+    c->layers = layers;
+    c->heads = 9;
+    c->kv_heads = 3;
+    c->head_dim = 8;
+    c->hidden_size = 72;
+}
+
+void flow_make_model(const char *directory, const struct model_config *c, uint64_t seed)
 {
     struct err e = {0};
+    assert_done(model_maker_write(directory, c, seed, DTYPE_F32, &e), &e);
+}
+
+void flow_make_teacher(const char *directory)
+{
     struct model_config c;
-    model_maker_config(&c, family);
-    c.layers = layers;
-    c.heads = 9;
-    c.kv_heads = 3;
-    c.head_dim = 8;
-    c.hidden_size = 72;
-    assert_done(model_maker_write(directory, &c, seed, DTYPE_F32, &e), &e);
+    flow_config(&c, "llama", 2);
+    flow_make_model(directory, &c, 1);
+}
+
+void flow_make_student(const char *directory)
+{
+    struct model_config c;
+    flow_config(&c, "llama", 1);
+    flow_make_model(directory, &c, 2);
 }
 
 /* Documents of different lengths, so that packed sequences hold several and none ends at a round number. */
@@ -98,8 +115,8 @@ static int enter(void **state)
     assert_done(file_remove_tree(directory, &e), &e);
     assert_done(file_make_directories(directory, &e), &e);
     assert_int_equal(chdir(directory), 0);
-    flow_make_model("teacher", "llama", 2, 1);
-    flow_make_model("student", "llama", 1, 2);
+    flow_make_teacher("teacher");
+    flow_make_student("student");
     make_data();
     flow_write("job.yaml", "%s", job_text);
     return 0;

@@ -23,8 +23,14 @@ int flow_main(int argc, char **argv, const char *name, const struct CMUnitTest *
 /* printf to a file. */
 void flow_write(const char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A random model of 9 query heads and 3 key/value heads, which divide by no even number of ranks. */
-void flow_make_model(const char *directory, const char *family, int layers, uint64_t seed);
+/* 9 query heads and 3 key/value heads, which divide by no even number of ranks. */
+void flow_config(struct model_config *c, const char *family, int layers);
+/* A random model. */
+void flow_make_model(const char *directory, const struct model_config *c, uint64_t seed);
+/* The two of every job here: the same family, 2 layers and 1; as teacher/ and student/ they are there from the
+ * beginning. */
+void flow_make_teacher(const char *directory);
+void flow_make_student(const char *directory);
 
 /* A file's bytes, ended by a zero that size does not count (size may be NULL). mem_free it. */
 char *flow_read(const char *path, size_t *size);

@@ -21,16 +21,23 @@ static void expect_same_run(const char *a, const char *b)
     expect_same_file(of_a, of_b);
 }
 
-static void expect_close_run(const char *a, const char *b, double tolerance)
+/* The weights moved alike from where the student began. */
+static void expect_close_run_of(const char *student, const char *a, const char *b, double tolerance)
 {
-    char of_a[256], of_b[256];
+    char of_a[256], of_b[256], start[256];
     expect_close_metrics(a, b, tolerance);
     snprintf(of_a, sizeof of_a, "%s/model/model.safetensors", a);
     snprintf(of_b, sizeof of_b, "%s/model/model.safetensors", b);
-    double moved = flow_move_difference(of_a, of_b, "student/model.safetensors");
+    snprintf(start, sizeof start, "%s/model.safetensors", student);
+    double moved = flow_move_difference(of_a, of_b, start);
     print_message("%s and %s, move of the weights: %.2g\n", a, b, moved);
     if (!(moved <= move_tolerance))
         fail_msg("%s and %s: moves of the weights differ by %.3g, more than %.3g", a, b, moved, move_tolerance);
+}
+
+static void expect_close_run(const char *a, const char *b, double tolerance)
+{
+    expect_close_run_of("student", a, b, tolerance);
 }
 
 /* 8 sequences a step on 1, 2 and 3 students; three own 3, 3 and 2 of them. */
@@ -69,14 +76,64 @@ static void student_shards(void **state)
     }
 }
 
-/* The ids that no token names all lie in one shard. At temperature 1 both losses could share one softmax, were it not
- * for them. */
+/* The ids that no token names all lie in one shard, and those that the teacher lacks. At temperature 1 both losses
+ * could share one softmax, were it not for them. */
 static void masked_shards(void **state)
 {
     (void)state;
-    train("one", 2, "--set distill.temperature=1");
-    train("two", 3, "--set distill.temperature=1 --set ranks.student.tensor_parallel=2");
-    expect_close_run("two", "one", f32_tolerance);
+    struct model_config c;
+    flow_config(&c, "llama", 1);
+    c.vocab_size = 384;
+    flow_make_model("wide", &c, 5);
+    train("one", 2, "--set distill.temperature=1 --set student.model=wide");
+    train("two", 3, "--set distill.temperature=1 --set student.model=wide --set ranks.student.tensor_parallel=2");
+    expect_close_run_of("wide", "two", "one", f32_tolerance);
+    train("warm", 2, DENSE " --set student.model=wide");
+    train("warm-two", 3, DENSE " --set student.model=wide --set ranks.student.tensor_parallel=2");
+    expect_close_run_of("wide", "warm-two", "warm", f32_tolerance);
+}
+
+/* Biases, norms of q and k, and tied embeddings have gradients that shards must sum, each in its own way. */
+static void one_family(const char *family, bool tied)
+{
+    struct model_config c;
+    flow_config(&c, family, 2);
+    c.tie_word_embeddings = tied;
+    flow_make_model("big", &c, 3);
+    c.layers = 1;
+    flow_make_model("little", &c, 4);
+    print_message("%s\n", family);
+    train("one", 1, "--fresh --set labels.source=local --set teacher.model=big --set student.model=little " DENSE);
+    train("shards", 4,
+          "--fresh --set labels.source=local --set teacher.model=big --set student.model=little "
+          "--set ranks.student.tensor_parallel=4 " DENSE);
+    expect_close_run_of("little", "shards", "one", f32_tolerance);
+}
+
+static void families(void **state)
+{
+    (void)state;
+    one_family("mistral", false);
+    one_family("qwen2", true);
+    one_family("qwen3", true);
+}
+
+/* Threads share work whose results do not depend on how many they are; a run alone needs no launcher. */
+static void threads(void **state)
+{
+    (void)state;
+    train("one", 0, "--set labels.source=local");
+    train("two", 1, "--set labels.source=local --set ranks.threads=2");
+    expect_same_run("two", "one");
+}
+
+/* More students than sequences in a step: some own none, and are there for the sums. */
+static void idle_students(void **state)
+{
+    (void)state;
+    train("one", 2, DENSE " --set train.batch_tokens=128");
+    train("idle", 4, DENSE " --set train.batch_tokens=128 --set ranks.student.replicas=3");
+    expect_close_run("idle", "one", f32_tolerance);
 }
 
 static void teacher_shards(void **state)
@@ -182,11 +239,19 @@ static void equal_models(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(student_ranks),    cmocka_unit_test(micro_batches),
-        cmocka_unit_test(student_shards),   cmocka_unit_test(masked_shards),
-        cmocka_unit_test(teacher_shards),   cmocka_unit_test(teacher_replicas),
-        cmocka_unit_test(stream_and_local), cmocka_unit_test(stream_and_local_shards),
-        cmocka_unit_test(lora_layouts),     cmocka_unit_test(bf16_layouts),
+        cmocka_unit_test(student_ranks),
+        cmocka_unit_test(micro_batches),
+        cmocka_unit_test(student_shards),
+        cmocka_unit_test(masked_shards),
+        cmocka_unit_test(families),
+        cmocka_unit_test(threads),
+        cmocka_unit_test(idle_students),
+        cmocka_unit_test(teacher_shards),
+        cmocka_unit_test(teacher_replicas),
+        cmocka_unit_test(stream_and_local),
+        cmocka_unit_test(stream_and_local_shards),
+        cmocka_unit_test(lora_layouts),
+        cmocka_unit_test(bf16_layouts),
         cmocka_unit_test(equal_models),
     };
     return flow_main(argc, argv, "layouts", tests, sizeof tests / sizeof *tests);

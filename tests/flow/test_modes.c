@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "flow.h"
 
@@ -18,6 +19,36 @@ static void finetune(void **state)
     assert_true(flow_value("one", 10, "kl") == 0);
     train("no-teacher", 1, "--set mode=finetune --set teacher.model=null");
     expect_same_metrics("no-teacher", "one");
+}
+
+/* What a run leaves behind is what DESIGN says, and says who was where. */
+static void run_directory(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"job.yaml",          "metrics.jsonl",        "log.txt",
+                                        "model/config.json", "model/tokenizer.json", "model/model.safetensors"};
+    train("run", 2, "--set train.steps=2 --set train.evaluate_every=1");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = mem_printf("run/%s", files[i]);
+        if (!file_exists(path))
+            fail_msg("there is no %s", path);
+        mem_free(path);
+    }
+    char *log = flow_read("run/log.txt", NULL), *lines = flow_read("run/metrics.jsonl", NULL), *rest = lines;
+    assert_non_null(strstr(log, "teacher"));
+    assert_non_null(strstr(log, "MB of weights"));
+    json_t *first = json_loads(strsep(&rest, "\n"), 0, NULL), *second = json_loads(strsep(&rest, "\n"), 0, NULL);
+    expect_fields(first, "step", "validation");
+    expect_fields(json_object_get(first, "validation"), "loss", "kl", "ce", "perplexity", "accuracy",
+                  "supervised_tokens", "seconds");
+    expect_fields(second, "step", "loss", "kl", "ce", "learning_rate", "grad_norm", "tokens", "supervised_tokens",
+                  "seconds", "tokens_per_second", "label_wait_seconds", "teacher_wait_seconds", "reduce_wait_seconds");
+    json_decref(first);
+    json_decref(second);
+    mem_free(log);
+    mem_free(lines);
+    expect_outcome(retort(0, "check run/job.yaml --files --ranks 2"), 0, NULL);
+    expect_outcome(retort(0, "score --model run/model --data text.txt"), 0, NULL);
 }
 
 /* --- evaluate ---------------------------------------------------------------------------------------------------- */
@@ -150,8 +181,8 @@ static void roles(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finetune),         cmocka_unit_test(evaluate_table), cmocka_unit_test(evaluate_untrained),
-        cmocka_unit_test(evaluate_layouts), cmocka_unit_test(roles),
+        cmocka_unit_test(finetune),           cmocka_unit_test(run_directory),    cmocka_unit_test(evaluate_table),
+        cmocka_unit_test(evaluate_untrained), cmocka_unit_test(evaluate_layouts), cmocka_unit_test(roles),
     };
     return flow_main(argc, argv, "modes", tests, sizeof tests / sizeof *tests);
 }

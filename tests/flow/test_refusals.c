@@ -31,12 +31,6 @@ static void write_bytes(const char *path, const void *bytes, size_t size)
     assert_done(file_write(path, bytes, size, &e), &e);
 }
 
-/* A copy of the student, called bad/. */
-static void copy_student(void)
-{
-    flow_make_model("bad", "llama", 1, 2);
-}
-
 /* The first `from` in the header of bad's weights becomes `to`; the bytes of the tensors stay. */
 static void edit_header(const char *from, const char *to)
 {
@@ -69,16 +63,16 @@ static void edit_header(const char *from, const char *to)
 static void broken_weights(void **state)
 {
     (void)state;
-    copy_student();
+    flow_make_student("bad");
     assert_int_equal(truncate("bad/model.safetensors", 40000), 0);
     refused_everywhere(INPUT, BAD_STUDENT, "bad/model.safetensors");
-    copy_student();
+    flow_make_student("bad");
     edit_header("\"data_offsets\":[0,", "\"data_offsets\":[18446744073709551600,");
     refused_everywhere(INPUT, BAD_TEACHER, "bad/model.safetensors");
-    copy_student();
+    flow_make_student("bad");
     edit_header("\"shape\":[72]", "\"shape\":[71]");
     refused_everywhere(INPUT, BAD_STUDENT, "bad/model.safetensors");
-    copy_student();
+    flow_make_student("bad");
     edit_header("\"model.norm.weight\"", "\"model.norm.weighd\"");
     refused_everywhere(INPUT, BAD_TEACHER, "bad", "model.norm.weight");
 }
@@ -88,7 +82,7 @@ static void spoilt_weight(void **state)
 {
     (void)state;
     struct err e = {0};
-    copy_student();
+    flow_make_student("bad");
     assert_done(model_maker_spoil("bad", "model.layers.0.mlp.down_proj.weight", &e), &e);
     refused_everywhere(INPUT, BAD_STUDENT, "bad/model.safetensors", "model.layers.0.mlp.down_proj.weight", "finite");
     expect_refused(retort(4, "run job.yaml --set ranks.student.tensor_parallel=3 " BAD_STUDENT), INPUT,
@@ -105,12 +99,12 @@ static void broken_model_files(void **state)
     write_bytes("absurd.gguf", absurd, sizeof absurd);
     refused_everywhere(INPUT, "--set teacher.model=absurd.gguf", "absurd.gguf");
     refused_everywhere(INPUT, "--set teacher.model=nowhere", "teacher.model", "nowhere");
-    copy_student();
+    flow_make_student("bad");
     flow_write("bad/tokenizer.json", "[\"this is JSON and no tokenizer\"]");
     refused_everywhere(INPUT, BAD_STUDENT, "bad/tokenizer.json");
     flow_write("bad/tokenizer.json", "{\"model\": {\"type\": \"BPE\", \"vocab\": {");
     refused_everywhere(INPUT, BAD_STUDENT, "bad/tokenizer.json");
-    flow_make_model("bad", "llama", 1, 2);
+    flow_make_student("bad");
     flow_write("bad/config.json", "{\"model_type\": \"mamba\"}");
     refused_everywhere(INPUT, BAD_TEACHER, "bad/config.json", "mamba");
 }
