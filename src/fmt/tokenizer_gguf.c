@@ -133,15 +133,15 @@ static int put_post_processor(const struct source *s, bool usual)
 {
     const char *text;
     size_t size;
-    bool named = named_token(s, KEY("bos_token_id"), &text, &size), adds = usual && named;
+    bool adds = usual && gguf_has(s->g, KEY("bos_token_id"));
     gguf_get_bool(s->g, KEY("add_bos_token"), &adds);
     if (!adds) {
         strbuf_adds(s->json, "\"post_processor\":null,");
         return 0;
     }
-    if (!named)
-        return err_set(s->e, ERR_INPUT, "%s: tokenizer.ggml.add_bos_token is true, but tokenizer.ggml.bos_token_id names no "
-                       "token", s->name);
+    if (!named_token(s, KEY("bos_token_id"), &text, &size))
+        return err_set(s->e, ERR_INPUT, "%s: this tokenizer adds a BOS, but tokenizer.ggml.bos_token_id names no token",
+                       s->name);
     uint64_t id = 0;
     gguf_get_u64(s->g, KEY("bos_token_id"), &id);
     struct strbuf name;
