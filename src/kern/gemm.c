@@ -5,18 +5,46 @@
 #include <omp.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "kern/gemm_dnnl.h"
+#include "kern/isa.h"
 #include "kern/panel.h"
 #include "kern/threads.h"
 
 static struct {
     int threads;
     float *workspaces; /* [threads][PANEL_FLOATS] */
+    struct gemm_dnnl *bf16; /* NULL: bf16 goes through panels of f32 */
 } door = {.threads = 1};
 
 static size_t workspaces_size(int threads)
 {
     return (size_t)threads * PANEL_FLOATS * sizeof(float);
+}
+
+/* Without an instruction for it oneDNN would emulate bf16, slower than f32. */
+static bool cpu_multiplies_bf16(void)
+{
+#ifdef KERN_X86
+    return isa_used() == ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
+static void start_bf16(void)
+{
+    if (!cpu_multiplies_bf16()) {
+        log_debug("bf16 products: f32 panels (%s)", isa_name(isa_used()));
+        return;
+    }
+    struct err refusal = {0};
+    door.bf16 = gemm_dnnl_new(DTYPE_BF16, door.threads, &refusal);
+    if (door.bf16)
+        log_debug("bf16 products: oneDNN");
+    else
+        log_warning("bf16 products: f32 panels, slower, because %s", refusal.text);
 }
 
 int gemm_start(int threads, struct err *e)
@@ -30,6 +58,7 @@ int gemm_start(int threads, struct err *e)
                        workspaces_size(threads));
     door.threads = threads;
     omp_set_num_threads(threads);
+    start_bf16();
     return 0;
 }
 
@@ -42,7 +71,9 @@ void gemm_stop(void)
 {
     if (door.workspaces)
         mem_free_large(door.workspaces, workspaces_size(door.threads));
+    gemm_dnnl_free(door.bf16);
     door.workspaces = NULL;
+    door.bf16 = NULL;
     door.threads = 1;
 }
 
@@ -100,6 +131,16 @@ static int64_t min(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static void run_tile(const struct product *p, const struct tiles *tiles, int64_t t)
+{
+    if (p->round && door.bf16) {
+        gemm_dnnl_tile(door.bf16, p, t, omp_get_thread_num());
+        return;
+    }
+    const int64_t m0 = t % tiles->rows * tiles->m, n0 = t / tiles->rows * tiles->n;
+    tile_product(p, m0, n0, min(tiles->m, p->M - m0), min(tiles->n, p->N - n0));
+}
+
 static void run(const struct product *p)
 {
     ASSERT(door.workspaces && !omp_in_parallel());
@@ -107,15 +148,13 @@ static void run(const struct product *p)
     if (p->M == 0 || p->N == 0)
         return;
     const struct tiles tiles = cut(p);
-    const int threads = kern_threads(p->M * p->N * p->K);
-    /* OpenBLAS starts threads of its own unless the parallel region around it has several, or this number is one */
+    const int64_t count = p->round && door.bf16 ? gemm_dnnl_tiles(p) : tiles.rows * tiles.cols;
+    /* OpenBLAS and oneDNN start threads of their own unless the parallel region around them has several, or this is one */
     const int before = omp_get_max_threads();
     omp_set_num_threads(1);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int64_t t = 0; t < tiles.rows * tiles.cols; t++) {
-        const int64_t m0 = t % tiles.rows * tiles.m, n0 = t / tiles.rows * tiles.n;
-        tile_product(p, m0, n0, min(tiles.m, p->M - m0), min(tiles.n, p->N - n0));
-    }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(kern_threads(p->M * p->N * p->K))
+    for (int64_t t = 0; t < count; t++)
+        run_tile(p, &tiles, t);
     omp_set_num_threads(before);
 }
 

@@ -1,7 +1,7 @@
 # Kernels are compiled once per instruction set (src/kern/kernel.h): plain with the room itself, the others here. They ask
 # for what the house does not give by default: -O3, and fusing a*b+c into one rounding. No floating-point flag here changes
 # what an expression may return otherwise. Conversions are defined bit for bit, so convert.c fuses nothing.
-file(GLOB kernels CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kern/op_*.c ${CMAKE_CURRENT_SOURCE_DIR}/kern/panel.c)
+file(GLOB kernels CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kern/op_*.c ${CMAKE_CURRENT_SOURCE_DIR}/kern/panel*.c)
 set(conversions ${CMAKE_CURRENT_SOURCE_DIR}/kern/convert.c)
 set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "-O3;-fno-trapping-math;-ffp-contract=fast")
 set_source_files_properties(${conversions} PROPERTIES COMPILE_OPTIONS "-O3;-fno-trapping-math")

@@ -5,10 +5,12 @@
 #include "test.h"
 
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "kern/gemm.h"
+#include "kern/gemm_dnnl.h"
 #include "kern/quant.h"
 
 enum { GAP = 3 };
@@ -50,23 +52,23 @@ static void fixture_release(struct fixture *f)
     mem_free(f->ref);
 }
 
-enum product { FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT };
+enum kind { FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT };
 
-static void run(const struct fixture *f, float *out, enum product product, enum precision precision, bool accumulate)
+static void run(const struct fixture *f, float *out, enum kind kind, enum precision precision, bool accumulate)
 {
-    if (product == FORWARD)
+    if (kind == FORWARD)
         gemm_forward(precision, out, f->ldy, f->x, f->ldx, f->w, f->M, accumulate);
-    else if (product == BACKWARD_INPUT)
+    else if (kind == BACKWARD_INPUT)
         gemm_backward_input(precision, out, f->ldx, f->y, f->ldy, f->w, f->M, accumulate);
     else
         gemm_backward_weight(precision, out, f->ldx, f->y, f->ldy, f->x, f->ldx, f->rows, f->cols, f->M);
 }
 
-static void run_ref(const struct fixture *f, enum product product, enum precision precision, bool accumulate)
+static void run_ref(const struct fixture *f, enum kind kind, enum precision precision, bool accumulate)
 {
-    if (product == FORWARD)
+    if (kind == FORWARD)
         gemm_forward_ref(precision, f->ref, f->ldy, f->x, f->ldx, f->w, f->M, accumulate);
-    else if (product == BACKWARD_INPUT)
+    else if (kind == BACKWARD_INPUT)
         gemm_backward_input_ref(precision, f->ref, f->ldx, f->y, f->ldy, f->w, f->M, accumulate);
     else
         gemm_backward_weight_ref(precision, f->ref, f->ldx, f->y, f->ldy, f->x, f->ldx, f->rows, f->cols, f->M);
@@ -77,14 +79,14 @@ static void check(int64_t M, int64_t rows, int64_t cols, enum dtype dtype)
 {
     static const char *const names[] = {"forward", "backward_input", "backward_weight"};
     for (enum precision precision = PRECISION_F32; precision <= PRECISION_BF16; precision++)
-        for (enum product product = FORWARD; product <= BACKWARD_WEIGHT; product++)
+        for (enum kind kind = FORWARD; kind <= BACKWARD_WEIGHT; kind++)
             for (int accumulate = 0; accumulate <= 1; accumulate++) {
                 struct fixture f;
                 fixture_init(&f, M, rows, cols, dtype);
-                run(&f, f.out, product, precision, accumulate);
-                run_ref(&f, product, precision, accumulate);
+                run(&f, f.out, kind, precision, accumulate);
+                run_ref(&f, kind, precision, accumulate);
                 /* f32 sums of up to a thousand products of both signs: a few 1e-7 of the largest */
-                assert_close(names[product], f.out, f.ref, f.size, 2e-6);
+                assert_close(names[kind], f.out, f.ref, f.size, 2e-6);
                 fixture_release(&f);
             }
 }
@@ -131,23 +133,73 @@ static void test_threads(void **state)
     static const int64_t shapes[][3] = {{1, 600, 600}, {270, 530, 290}, {1100, 24, 130}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (enum precision precision = PRECISION_F32; precision <= PRECISION_BF16; precision++)
-            for (enum product product = FORWARD; product <= BACKWARD_WEIGHT; product++) {
+            for (enum kind kind = FORWARD; kind <= BACKWARD_WEIGHT; kind++) {
                 struct err e = {0};
                 struct fixture f;
                 fixture_init(&f, shapes[i][0], shapes[i][1], shapes[i][2], DTYPE_BF16);
                 assert_done(gemm_start(1, &e), &e);
-                run(&f, f.ref, product, precision, true);
+                run(&f, f.ref, kind, precision, true);
                 for (int threads = 2; threads <= 5; threads += 3) {
                     float *out = random_floats(4, f.size, 1);
                     assert_done(gemm_start(threads, &e), &e);
                     assert_int_equal(gemm_threads(), threads);
-                    run(&f, out, product, precision, true);
+                    run(&f, out, kind, precision, true);
                     assert_same("result", out, f.ref, f.size, sizeof *out);
                     mem_free(out);
                 }
                 fixture_release(&f);
             }
     gemm_stop();
+}
+
+/* The engine that multiplies bf16 where the CPU can, here on panels of f32: the same packing, cutting and primitives. */
+static void check_dnnl(struct gemm_dnnl *g, int64_t M, int64_t rows, int64_t cols, bool accumulate)
+{
+    struct fixture f;
+    fixture_init(&f, M, rows, cols, DTYPE_BF16);
+    const struct operand x = {f.x, DTYPE_F32, f.ldx, false}, w = {f.w_bf16, DTYPE_BF16, cols, false};
+    const struct operand dy = {f.y, DTYPE_F32, f.ldy, false};
+    const struct operand w_by_k = {w.data, w.dtype, w.ld, true}, dy_by_k = {dy.data, dy.dtype, dy.ld, true};
+    const struct operand x_by_k = {x.data, x.dtype, x.ld, true};
+    const struct product products[] = {
+        {f.out, f.ldy, x, w, M, rows, cols, accumulate, false},
+        {f.out, f.ldx, dy, w_by_k, M, cols, rows, accumulate, false},
+        {f.out, f.ldx, dy_by_k, x_by_k, rows, cols, M, true, false},
+    };
+    for (enum kind kind = FORWARD; kind <= BACKWARD_WEIGHT; kind++) {
+        memcpy(f.ref, f.out, (size_t)f.size * sizeof *f.ref);
+        for (int64_t t = gemm_dnnl_tiles(&products[kind]); t-- > 0;)
+            gemm_dnnl_tile(g, &products[kind], t, (int)(t % 2));
+        run_ref(&f, kind, PRECISION_F32, accumulate);
+        assert_close("oneDNN", f.out, f.ref, f.size, 3e-6);
+    }
+    fixture_release(&f);
+}
+
+static void test_dnnl(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][3] = {{1, 1, 1}, {0, 5, 7}, {17, 576, 64}, {270, 21, 5}, {9, 290, 1100}, {65, 130, 600}};
+    struct err e = {0};
+    omp_set_num_threads(1);
+    struct gemm_dnnl *g = gemm_dnnl_new(DTYPE_F32, 2, &e);
+    assert_done(g ? 0 : -1, &e);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int accumulate = 0; accumulate <= 1; accumulate++)
+            check_dnnl(g, shapes[i][0], shapes[i][1], shapes[i][2], accumulate);
+    gemm_dnnl_free(g);
+    gemm_dnnl_free(NULL);
+}
+
+/* A CPU without bf16 is told so when the engine is made, not in a step. */
+static void test_dnnl_refusal(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct gemm_dnnl *g = gemm_dnnl_new(DTYPE_BF16, 1, &e);
+    if (!g)
+        assert_non_null(strstr(e.text, "cannot multiply BF16"));
+    gemm_dnnl_free(g);
 }
 
 static void test_start_stop(void **state)
@@ -170,6 +222,8 @@ int main(void)
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_dnnl),
+        cmocka_unit_test(test_dnnl_refusal),
         cmocka_unit_test(test_start_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
