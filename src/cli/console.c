@@ -8,15 +8,18 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/strbuf.h"
 
 static struct {
     FILE *log;
-    int terminal;     /* of console_is_terminal, asked once */
-    int line_is_open; /* a progress line stands on the terminal */
+    struct strbuf early; /* lines for the log from before it was opened */
+    int terminal;        /* of console_is_terminal, asked once */
+    int line_is_open;    /* a progress line stands on the terminal */
     double last_plain;
 } console = {.last_plain = -1e9};
 
 static const double plain_seconds = 5;
+enum { EARLY_MOST = 1 << 16 }; /* bytes kept in a process that may never open a log */
 
 /* mpirun and srun read our stderr through a pipe; what the user sees is theirs. */
 static int launcher_has_terminal(void)
@@ -54,11 +57,13 @@ void console_record(const char *line)
     char stamp[32];
     time_t now = time(NULL);
     struct tm t;
-    if (!console.log)
-        return;
     strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", localtime_r(&now, &t));
-    fprintf(console.log, "%s %s\n", stamp, line);
-    fflush(console.log);
+    if (console.log) {
+        fprintf(console.log, "%s %s\n", stamp, line);
+        fflush(console.log);
+    } else if (console.early.size < EARLY_MOST) {
+        strbuf_printf(&console.early, "%s %s\n", stamp, line);
+    }
 }
 
 static void sink(void *context, enum log_level level, const char *line)
@@ -75,6 +80,7 @@ static void sink(void *context, enum log_level level, const char *line)
 
 void console_start(void)
 {
+    strbuf_init(&console.early);
     console.terminal = console_is_terminal();
     log_set_sink(sink, NULL);
 }
@@ -82,8 +88,12 @@ void console_start(void)
 void console_log_to(const char *path)
 {
     console.log = fopen(path, "a");
-    if (!console.log)
+    if (!console.log) {
         log_warning("%s: cannot be written; the log goes to stderr alone", path);
+        return;
+    }
+    fwrite(console.early.data, 1, console.early.size, console.log);
+    strbuf_clear(&console.early);
 }
 
 void console_stop(void)
@@ -93,6 +103,7 @@ void console_stop(void)
     if (console.log)
         fclose(console.log);
     console.log = NULL;
+    strbuf_release(&console.early);
 }
 
 void console_progress(const char *text, int is_last)

@@ -68,8 +68,7 @@ void context_locate(const struct job *job, const char *key, struct err *e)
     err_prefix(e, "%s", job_where(job, key));
 }
 
-/* --- threads and ISA
- * ------------------------------------------------------------------------------------------------------ */
+/* --- threads and ISA --- */
 
 static int start_kernels(struct context *c, struct err *e)
 {
@@ -88,8 +87,7 @@ static int start_kernels(struct context *c, struct err *e)
     return 0;
 }
 
-/* --- tokenizers and configs
- * ------------------------------------------------------------------------------------------------- */
+/* --- tokenizers and configs --- */
 
 static int read_config(const struct job *job, const char *key, const char *path, struct model_config *config,
                        struct tokenizer **tokenizer, struct err *e)
@@ -148,8 +146,7 @@ static int open_tokenizers(struct context *c, struct err *e)
     return check_vocabulary(c, &c->student_config, "student.model", e);
 }
 
-/* --- the corpus
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- the corpus --- */
 
 /* What reads the data knows paths; where they stand in the job is known here. */
 static int check_data_paths(const struct job *job, struct err *e)
@@ -214,8 +211,7 @@ static int open_corpus(struct context *c, struct err *e)
     return rc;
 }
 
-/* --- opening
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- opening --- */
 
 int context_open(struct context *c, const struct comm *world, const struct job *job, const struct run_options *options,
                  struct err *e)
@@ -252,9 +248,7 @@ void context_close(struct context *c)
     *c = (struct context){0};
 }
 
-/* --- models
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- models --- */
 
 static int read_adapter_config(const struct job *job, const char *key, const char *path, struct adapter_config *a,
                                struct err *e)
@@ -336,22 +330,32 @@ int context_open_checkpoint(struct context *c, int64_t step, struct model **out,
     return checkpoint_load(c->job->output, step, *out, NULL, &c->groups.shards, e);
 }
 
-static void log_placement_line(void *context, const char *text)
+static void add_line(void *context, const char *text)
 {
-    (void)context;
-    log_info("%s", text);
+    strbuf_printf(context, "%s\n", text);
 }
 
+/* World rank 0 has the lines; the rank that keeps the run's log says them. */
 static void log_placement(struct context *c)
 {
     int64_t bytes = 0;
+    struct strbuf lines;
+    strbuf_init(&lines);
     if (c->teacher)
         bytes += model_weight_bytes(c->teacher);
     if (c->student)
         bytes += model_weight_bytes(c->student);
     char *detail = mem_printf("%.1f MB of weights", 1e-6 * (double)bytes);
-    groups_describe(&c->groups, c->threads, detail, log_placement_line, NULL);
+    groups_describe(&c->groups, c->threads, detail, add_line, &lines);
     mem_free(detail);
+    size_t size = lines.size + 1;
+    void *text = c->world->rank == 0 ? strbuf_detach(&lines) : NULL;
+    strbuf_release(&lines);
+    comm_broadcast_buffer(c->world, &text, &size, 0);
+    char *rest = text;
+    for (char *line; c->root && (line = strsep(&rest, "\n")) && *line;)
+        log_info("%s", line);
+    mem_free(text);
 }
 
 static uint64_t *allowed_of(const struct context *c, const struct model *m)
