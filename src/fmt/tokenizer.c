@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/mem.h"
 #include "fmt/unicode.h"
 
@@ -147,8 +146,8 @@ void tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, 
         *replaced = bad;
 }
 
-/* What decoding starts from: an added token that was sought normalised is given back normalised, and then is no longer the
- * special token, as `tokenizers` has it. NULL: skip it. */
+/* What decoding starts from: an added token that was sought normalised is given back normalised, and then is no longer
+ * the special token, as `tokenizers` has it. NULL: skip it. */
 static const char *piece_to_decode(const struct tokenizer *t, uint32_t id, bool skip_special, size_t *size)
 {
     const struct added_token *a = added_tokens_by_id(&t->added, id);
@@ -240,11 +239,15 @@ int tokenizer_compare(const struct tokenizer *a, const char *name_a, const struc
         if (!x || !y)
             continue;
         if (strcmp(x, y))
-            return err_set(e, ERR_INPUT, "token %u is \"%.100s\" in %.300s and \"%.100s\" in %.300s: the two need equal "
-                           "tokenizers", id, x, name_a, y, name_b);
+            return err_set(e, ERR_INPUT,
+                           "token %u is \"%.100s\" in %.300s and \"%.100s\" in %.300s: the two need equal "
+                           "tokenizers",
+                           id, x, name_a, y, name_b);
         if (tokenizer_is_special(a, id) != tokenizer_is_special(b, id))
-            return err_set(e, ERR_INPUT, "token %u, \"%.100s\", is a special token in %.300s and not in %.300s: the two "
-                           "need equal special tokens", id, x, tokenizer_is_special(a, id) ? name_a : name_b,
+            return err_set(e, ERR_INPUT,
+                           "token %u, \"%.100s\", is a special token in %.300s and not in %.300s: the two "
+                           "need equal special tokens",
+                           id, x, tokenizer_is_special(a, id) ? name_a : name_b,
                            tokenizer_is_special(a, id) ? name_b : name_a);
     }
     return 0;

@@ -135,8 +135,7 @@ const struct added_token *added_tokens_by_id(const struct added_tokens *a, uint3
 
 void added_walk_init(struct added_walk *w, const struct added_tokens *a, bool normalized, const char *text, size_t size)
 {
-    *w = (struct added_walk){
-        .tokens = a, .trie = normalized ? a->normalized : a->raw, .text = text, .size = size};
+    *w = (struct added_walk){.tokens = a, .trie = normalized ? a->normalized : a->raw, .text = text, .size = size};
 }
 
 static bool is_word_at(const char *p)

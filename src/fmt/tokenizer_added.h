@@ -8,11 +8,12 @@
 
 struct added_token {
     char *content;    /* owned */
-    char *normalized; /* owned: what the normaliser makes of content; the same text if it changes nothing or is not asked */
+    char *normalized; /* owned: what the normaliser makes of content; the same text if it changes nothing or is not
+                         asked */
     uint32_t id;
     bool special;
-    bool in_normalized;  /* sought in the normalised text, by its normalised form */
-    bool single_word;    /* not beside a letter or digit */
+    bool in_normalized;             /* sought in the normalised text, by its normalised form */
+    bool single_word;               /* not beside a letter or digit */
     bool strips_left, strips_right; /* takes the white space beside it in */
 };
 
@@ -41,9 +42,10 @@ struct added_walk {
     const struct added_token *token;
     size_t start, end;
 };
-void added_walk_init(struct added_walk *w, const struct added_tokens *a, bool normalized, const char *text, size_t size);
-/* The next part is [w->start, w->end), w->token or, for a gap, NULL. False at the end. No part is empty but a token's that
- * lies in what the token before stripped. */
+void added_walk_init(struct added_walk *w, const struct added_tokens *a, bool normalized, const char *text,
+                     size_t size);
+/* The next part is [w->start, w->end), w->token or, for a gap, NULL. False at the end. No part is empty but a token's
+ * that lies in what the token before stripped. */
 bool added_walk_next(struct added_walk *w);
 
 #endif

@@ -87,7 +87,8 @@ static bool is_composed_symbol(const struct bpe *b, uint32_t id)
     return b->byte_fallback && size == 6 && sscanf(piece, "<0x%2X>", &byte) == 1 && b->byte_ids[byte] == id;
 }
 
-/* Notes the first symbols that meet where left and right are joined: the last character of one, the first of the other. */
+/* Notes the first symbols that meet where left and right are joined: the last character of one, the first of the other.
+ */
 static void add_joint(struct bpe *b, uint32_t left, uint32_t right)
 {
     size_t size_left, size_right;
@@ -99,9 +100,9 @@ static void add_joint(struct bpe *b, uint32_t left, uint32_t right)
         merge_map_put(&b->joints, (struct merge){MERGE_PAIR(before, after), 0, 0});
 }
 
-/* A word of Llama 2 is a whole document. But where no merge joins the two characters at a place, nothing that is merged on
- * one side can change the other side: the word may be cut there, and short runs are fast and can be remembered. This holds
- * as long as every token that is merged is made of its own characters, which byte and unknown tokens are not. */
+/* A word of Llama 2 is a whole document. But where no merge joins the two characters at a place, nothing that is merged
+ * on one side can change the other side: the word may be cut there, and short runs are fast and can be remembered. This
+ * holds as long as every token that is merged is made of its own characters, which byte and unknown tokens are not. */
 void bpe_finish(struct bpe *b)
 {
     b->cut = true;

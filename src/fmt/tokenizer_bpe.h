@@ -1,6 +1,6 @@
-/* Byte-pair encoding of one word: its characters become symbols, then the pair of neighbours that stands first in the merge
- * list is joined, again and again (Sennrich et al. 2016), with the rules of the `tokenizers` library for characters that the
- * vocabulary lacks and for pairs of equal rank. */
+/* Byte-pair encoding of one word: its characters become symbols, then the pair of neighbours that stands first in the
+ * merge list is joined, again and again (Sennrich et al. 2016), with the rules of the `tokenizers` library for
+ * characters that the vocabulary lacks and for pairs of equal rank. */
 #ifndef RETORT_FMT_TOKENIZER_BPE_H
 #define RETORT_FMT_TOKENIZER_BPE_H
 
@@ -27,13 +27,13 @@ struct merge_map {
 struct bpe {
     const struct vocab *vocab; /* borrowed */
     struct merge_map merges;
-    struct merge_map joints;  /* pairs of first symbols that some merge may join: see bpe_finish */
-    uint32_t byte_ids[256];   /* of "<0x00>" ...: TOKEN_NONE where the vocabulary has none */
-    uint32_t unknown;         /* TOKEN_NONE: characters without a token vanish */
-    bool byte_fallback;       /* a character without a token becomes its bytes' tokens */
-    bool fuse_unknown;        /* neighbouring unknown characters become one token */
-    bool ignore_merges;       /* a word that is a token is that token, whatever the merges say */
-    bool cut;                 /* joints may be used */
+    struct merge_map joints; /* pairs of first symbols that some merge may join: see bpe_finish */
+    uint32_t byte_ids[256];  /* of "<0x00>" ...: TOKEN_NONE where the vocabulary has none */
+    uint32_t unknown;        /* TOKEN_NONE: characters without a token vanish */
+    bool byte_fallback;      /* a character without a token becomes its bytes' tokens */
+    bool fuse_unknown;       /* neighbouring unknown characters become one token */
+    bool ignore_merges;      /* a word that is a token is that token, whatever the merges say */
+    bool cut;                /* joints may be used */
 };
 
 /* vocab must be complete. Set the flags and unknown, add all merges in their order, then finish. */

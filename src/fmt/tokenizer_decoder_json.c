@@ -88,8 +88,8 @@ static int read_any(struct decoder *d, const json_t *value, const char *path, st
     static const struct {
         const char *type;
         int (*read)(struct decoder *d, const struct fields *f);
-    } readers[] = {{"ByteLevel", read_plain}, {"ByteFallback", read_plain}, {"Fuse", read_plain},
-                   {"Replace", read_replace}, {"Strip", read_strip},        {"Metaspace", read_metaspace},
+    } readers[] = {{"ByteLevel", read_plain},  {"ByteFallback", read_plain}, {"Fuse", read_plain},
+                   {"Replace", read_replace},  {"Strip", read_strip},        {"Metaspace", read_metaspace},
                    {"Sequence", read_sequence}};
     const struct fields f = {value, path, "decoder.", e};
     if (!json_is_object(value))

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "fmt/gguf.h"
@@ -35,8 +34,7 @@ static int read_special(struct tokenizer *t, const struct fields *f, const char 
 static int read_specials(struct tokenizer *t, const struct fields *f, struct specials *s)
 {
     int64_t bos = t->bos;
-    if (read_special(t, f, "bos_token", &bos, &s->bos_known) ||
-        read_special(t, f, "eos_token", &t->eos, &s->eos_known))
+    if (read_special(t, f, "bos_token", &bos, &s->bos_known) || read_special(t, f, "eos_token", &t->eos, &s->eos_known))
         return -1;
     if (!t->adds_bos) /* else it is the token that the post-processor puts there */
         t->bos = bos;
@@ -101,7 +99,8 @@ static json_t *parse_object(const char *text, size_t size, const char *path, str
     return NULL;
 }
 
-/* Calls read with the JSON object of a file beside tokenizer.json, if there is one. kept: tokenizer_write writes it again. */
+/* Calls read with the JSON object of a file beside tokenizer.json, if there is one. kept: tokenizer_write writes it
+ * again. */
 static int with_file(struct tokenizer *t, const char *directory, const char *name, bool kept,
                      int (*read)(struct tokenizer *t, const struct fields *f, struct specials *s), struct specials *s,
                      struct err *e)
@@ -170,8 +169,10 @@ static int open_directory(struct tokenizer **out, const char *directory, struct 
     struct file_map m = {0};
     struct tokenizer *t = NULL;
     int rc = file_exists(path) ? file_map_open(&m, path, e)
-                               : err_set(e, ERR_INPUT, "%s: there is no such file: a model directory needs one (transformers "
-                                         "writes it with tokenizer.save_pretrained)", path);
+                               : err_set(e, ERR_INPUT,
+                                         "%s: there is no such file: a model directory needs one (transformers "
+                                         "writes it with tokenizer.save_pretrained)",
+                                         path);
     if (!rc)
         rc = tokenizer_from_json(&t, (const char *)m.data, m.size, path, e);
     if (!rc)

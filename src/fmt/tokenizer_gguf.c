@@ -1,9 +1,9 @@
-/* The tokenizer in a GGUF's metadata, written down as the tokenizer.json and tokenizer_config.json that it came from; these
- * are then read like any other. So there is one tokenizer, and what we write for transformers is what we use.
+/* The tokenizer in a GGUF's metadata, written down as the tokenizer.json and tokenizer_config.json that it came from;
+ * these are then read like any other. So there is one tokenizer, and what we write for transformers is what we use.
  *
- * A GGUF names the split pattern instead of giving it (tokenizer.ggml.pre) and keeps no normaliser; both come from the table
- * below. A SentencePiece model (tokenizer.ggml.model llama) has scores instead of merges: every way to cut a piece into two
- * pieces is a merge, in the order of the scores of what it makes. */
+ * A GGUF names the split pattern instead of giving it (tokenizer.ggml.pre) and keeps no normaliser; both come from the
+ * table below. A SentencePiece model (tokenizer.ggml.model llama) has scores instead of merges: every way to cut a
+ * piece into two pieces is a merge, in the order of the scores of what it makes. */
 #include "fmt/tokenizer_internal.h"
 
 #include <math.h>
@@ -19,14 +19,14 @@
 /* tokenizer.ggml.token_type */
 enum token_type { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER_DEFINED, TYPE_UNUSED, TYPE_BYTE };
 
-#define BYTE_LEVEL(use_regex)                                                                                          \
+#define BYTE_LEVEL(use_regex) \
     "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":" use_regex "}"
 #define SEQUENCE(a, b) "{\"type\":\"Sequence\",\"pretokenizers\":[" a "," b "]}"
-#define ISOLATED(regex)                                                                                                \
+#define ISOLATED(regex) \
     "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" regex "\"},\"behavior\":\"Isolated\",\"invert\":false}"
 /* Llama 3 takes up to three digits together, Qwen 2 one. */
-#define CL100K(digits)                                                                                                 \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|" digits                                     \
+#define CL100K(digits)                                                             \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|" digits \
     "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
 #define SINGLE_DIGITS "{\"type\":\"Digits\",\"individual_digits\":true}"
 
@@ -120,8 +120,10 @@ static int put_added_tokens(const struct source *s)
             return -1;
         strbuf_printf(s->json, "%s{\"id\":%llu,\"content\":", comma, (unsigned long long)i);
         json_put_text(s->json, text, size);
-        strbuf_printf(s->json, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
-                      "\"special\":%s}", type == TYPE_USER_DEFINED ? "false" : "true");
+        strbuf_printf(s->json,
+                      ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+                      "\"special\":%s}",
+                      type == TYPE_USER_DEFINED ? "false" : "true");
         comma = ",";
     }
     strbuf_adds(s->json, "]");
@@ -147,12 +149,14 @@ static int put_post_processor(const struct source *s, bool usual)
     struct strbuf name;
     strbuf_init(&name);
     json_put_text(&name, text, size);
-    strbuf_printf(s->json, "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":%s,"
-                  "\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[{\"SpecialToken\":{\"id\":%s,"
-                  "\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":{\"id\":%s,\"type_id\":1}},"
-                  "{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}],\"special_tokens\":{%s:{\"id\":%s,\"ids\":[%llu],"
-                  "\"tokens\":[%s]}}},", name.data, name.data, name.data, name.data, name.data, (unsigned long long)id,
-                  name.data);
+    strbuf_printf(
+        s->json,
+        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":%s,"
+        "\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[{\"SpecialToken\":{\"id\":%s,"
+        "\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":{\"id\":%s,\"type_id\":1}},"
+        "{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}],\"special_tokens\":{%s:{\"id\":%s,\"ids\":[%llu],"
+        "\"tokens\":[%s]}}},",
+        name.data, name.data, name.data, name.data, name.data, (unsigned long long)id, name.data);
     strbuf_release(&name);
     return 0;
 }
@@ -187,8 +191,10 @@ static const struct pre *find_pre(const struct source *s)
         if (!strcmp(pres[i].name, name.data))
             found = &pres[i];
     if (!found)
-        err_set(s->e, ERR_INPUT, "%s: tokenizer.ggml.pre %.60s is not supported; supported are gpt-2, smollm, llama-bpe and "
-                "qwen2: use the model's Hugging Face directory", s->name, name.data);
+        err_set(s->e, ERR_INPUT,
+                "%s: tokenizer.ggml.pre %.60s is not supported; supported are gpt-2, smollm, llama-bpe and "
+                "qwen2: use the model's Hugging Face directory",
+                s->name, name.data);
     strbuf_release(&name);
     return found;
 }
@@ -201,9 +207,12 @@ static int put_byte_level(const struct source *s)
     strbuf_printf(s->json, ",\"normalizer\":%s,\"pre_tokenizer\":%s,", pre->normalizer, pre->pre_tokenizer);
     if (put_post_processor(s, pre->adds_bos))
         return -1;
-    strbuf_printf(s->json, "\"decoder\":" BYTE_LEVEL("true") ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":"
-                  "null,\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":false,"
-                  "\"byte_fallback\":false,\"ignore_merges\":%s,", pre->ignore_merges ? "true" : "false");
+    strbuf_printf(s->json,
+                  "\"decoder\":" BYTE_LEVEL(
+                      "true") ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":"
+                              "null,\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":false,"
+                              "\"byte_fallback\":false,\"ignore_merges\":%s,",
+                  pre->ignore_merges ? "true" : "false");
     if (put_vocab(s))
         return -1;
     strbuf_adds(s->json, ",");
@@ -213,9 +222,9 @@ static int put_byte_level(const struct source *s)
 /* One way to make a piece of two. */
 struct scored {
     double score;
-    uint32_t left, right;       /* ids */
+    uint32_t left, right;         /* ids */
     size_t left_size, right_size; /* in characters */
-    const char *text;           /* left, then right */
+    const char *text;             /* left, then right */
     size_t left_bytes, bytes;
 };
 
@@ -233,7 +242,8 @@ static void scored_add(struct scored_list *l, struct scored m)
     l->merges[l->count++] = m;
 }
 
-/* The best score first. Equal ones as transformers orders them: longer left, longer right, then the order of the ids. */
+/* The best score first. Equal ones as transformers orders them: longer left, longer right, then the order of the ids.
+ */
 static int by_score(const void *a, const void *b)
 {
     const struct scored *x = a, *y = b;
@@ -337,8 +347,10 @@ static int refuse_char_map(const struct source *s)
 {
     uint64_t count;
     if (gguf_get_array(s->g, KEY("precompiled_charsmap"), &count) && count)
-        return err_set(s->e, ERR_INPUT, "%s: tokenizer.ggml.precompiled_charsmap is not supported: use the model's Hugging "
-                       "Face directory", s->name);
+        return err_set(s->e, ERR_INPUT,
+                       "%s: tokenizer.ggml.precompiled_charsmap is not supported: use the model's Hugging "
+                       "Face directory",
+                       s->name);
     return 0;
 }
 
@@ -353,11 +365,13 @@ static int put_sentencepiece(const struct source *s)
     gguf_get_bool(s->g, KEY("add_space_prefix"), &prefix);
     if (refuse_char_map(s) || put_added_tokens(s))
         return -1;
-    strbuf_printf(s->json, ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[%s" SPACES "]},\"pre_tokenizer\":null,",
+    strbuf_printf(s->json,
+                  ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[%s" SPACES "]},\"pre_tokenizer\":null,",
                   prefix ? "{\"type\":\"Prepend\",\"prepend\":\"\xe2\x96\x81\"}," : "");
     if (put_post_processor(s, true))
         return -1;
-    strbuf_printf(s->json, "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" MARKS ",{\"type\":\"ByteFallback\"},{\"type\":"
+    strbuf_printf(s->json,
+                  "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" MARKS ",{\"type\":\"ByteFallback\"},{\"type\":"
                   "\"Fuse\"}%s]},\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":",
                   prefix ? ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}" : "");
     if (named_token(s, KEY("unknown_token_id"), &unknown, &size))
@@ -365,7 +379,7 @@ static int put_sentencepiece(const struct source *s)
     else
         strbuf_adds(s->json, "null");
     strbuf_adds(s->json, ",\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":true,"
-                "\"byte_fallback\":true,\"ignore_merges\":false,");
+                         "\"byte_fallback\":true,\"ignore_merges\":false,");
     if (put_vocab(s))
         return -1;
     strbuf_adds(s->json, ",");
@@ -389,8 +403,8 @@ int gguf_tokenizer_json(const struct gguf *g, const char *name, struct strbuf *j
         return err_set(e, ERR_INPUT, "%s: tokenizer.ggml.tokens: expected an array of 1 to %d strings", name,
                        TOKEN_ID_MAX + 1);
     if (!gguf_get_array(g, KEY("token_type"), &types) || types != s.count)
-        return err_set(e, ERR_INPUT, "%s: tokenizer.ggml.token_type: expected one number for each of the %llu tokens", name,
-                       (unsigned long long)s.count);
+        return err_set(e, ERR_INPUT, "%s: tokenizer.ggml.token_type: expected one number for each of the %llu tokens",
+                       name, (unsigned long long)s.count);
     strbuf_adds(json, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,");
     if (is_bpe ? put_byte_level(&s) : put_sentencepiece(&s))
         return -1;
@@ -425,7 +439,7 @@ static void gguf_tokenizer_config_put(const struct source *s, bool adds)
         strbuf_adds(s->json, ",\n");
     }
     strbuf_adds(s->json, "  \"clean_up_tokenization_spaces\": false,\n"
-                "  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");
+                         "  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");
 }
 
 int tokenizer_from_gguf(struct tokenizer **out, const struct gguf *g, const char *name, struct err *e)

@@ -24,14 +24,16 @@ static int read_vocab(struct reading *r)
     json_t *value;
     if (!json_is_object(vocab) || !json_object_size(vocab))
         return err_set(r->e, ERR_INPUT, "%s: model.vocab: expected an object {\"piece\": id, ...}", model.path);
-    json_object_foreach(vocab, piece, value) {
+    json_object_foreach(vocab, piece, value)
+    {
         json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
         if (id < 0 || id > TOKEN_ID_MAX)
             return err_set(r->e, ERR_INPUT, "%s: model.vocab: the id of \"%.100s\" is no integer from 0 to %d", r->path,
                            piece, TOKEN_ID_MAX);
         if (!*piece || !vocab_add(&r->t->vocab, piece, strlen(piece), (uint32_t)id))
-            return err_set(r->e, ERR_INPUT, "%s: model.vocab: \"%.100s\" is empty or its id %lld has another piece, too",
-                           r->path, piece, (long long)id);
+            return err_set(r->e, ERR_INPUT,
+                           "%s: model.vocab: \"%.100s\" is empty or its id %lld has another piece, too", r->path, piece,
+                           (long long)id);
     }
     return 0;
 }
@@ -61,16 +63,17 @@ static int read_merge(struct reading *r, const json_t *value, size_t rank, struc
     const char *left = NULL, *right = NULL;
     size_t left_size = 0;
     if (!split_merge(value, &left, &left_size, &right))
-        return err_set(r->e, ERR_INPUT, "%s: model.merges[%zu]: expected \"left right\" or [\"left\", \"right\"]", r->path,
-                       rank);
+        return err_set(r->e, ERR_INPUT, "%s: model.merges[%zu]: expected \"left right\" or [\"left\", \"right\"]",
+                       r->path, rank);
     strbuf_clear(joined);
     strbuf_add(joined, left, left_size);
     strbuf_adds(joined, right);
     uint32_t ids[] = {vocab_find(v, left, left_size), vocab_find(v, right, strlen(right)),
                       vocab_find(v, joined->data, joined->size)};
     if (ids[0] == TOKEN_NONE || ids[1] == TOKEN_NONE || ids[2] == TOKEN_NONE)
-        return err_set(r->e, ERR_INPUT, "%s: model.merges[%zu]: \"%.*s\", \"%.100s\" and both together must be in model.vocab",
-                       r->path, rank, (int)(left_size < 100 ? left_size : 100), left, right);
+        return err_set(r->e, ERR_INPUT,
+                       "%s: model.merges[%zu]: \"%.*s\", \"%.100s\" and both together must be in model.vocab", r->path,
+                       rank, (int)(left_size < 100 ? left_size : 100), left, right);
     bpe_add_merge(&r->t->bpe, ids[0], ids[1], (uint32_t)rank, ids[2]);
     hash64_add(r->hash, ids, sizeof ids);
     return 0;
@@ -175,8 +178,10 @@ static int read_added_token(struct reading *r, const json_t *value, uint32_t *ne
     if (expected == TOKEN_NONE)
         expected = (*next)++;
     if (a.id != expected)
-        return err_set(r->e, ERR_INPUT, "%s: added_tokens: \"%.100s\" has the id %u, but the library gives it %u: ids of added "
-                       "tokens must be those of model.vocab or follow it without a hole", r->path, content, a.id, expected);
+        return err_set(r->e, ERR_INPUT,
+                       "%s: added_tokens: \"%.100s\" has the id %u, but the library gives it %u: ids of added "
+                       "tokens must be those of model.vocab or follow it without a hole",
+                       r->path, content, a.id, expected);
     a.content = mem_strdup(content);
     a.normalized = a.in_normalized ? normalize_content(r->t, content) : mem_strdup(content);
     added_tokens_add(&r->t->added, a);
@@ -268,9 +273,8 @@ static void hash_all(struct reading *r)
     for (uint32_t id = 0; id < r->t->size; id++) {
         const char *piece = tokenizer_piece(r->t, id);
         const struct added_token *a = added_tokens_by_id(&r->t->added, id);
-        unsigned char flags[] = {piece != NULL,         a != NULL,
-                                 a && a->special,       a && a->in_normalized, a && a->single_word,
-                                 a && a->strips_left,   a && a->strips_right};
+        unsigned char flags[] = {piece != NULL,       a != NULL,           a && a->special,     a && a->in_normalized,
+                                 a && a->single_word, a && a->strips_left, a && a->strips_right};
         hash64_add(r->hash, flags, sizeof flags);
         if (piece)
             hash64_add(r->hash, piece, strlen(piece) + 1);

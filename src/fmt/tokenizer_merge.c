@@ -5,11 +5,13 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-/* Runs that are remembered: words, mostly. All are forgotten when there is no room, which a corpus does every few MB. */
+/* Runs that are remembered: words, mostly. All are forgotten when there is no room, which a corpus does every few MB.
+ */
 enum { REMEMBERED_LENGTH = 32, REMEMBERED_SLOTS = 1 << 16, REMEMBERED_IDS = 1 << 20 };
 enum { NOWHERE = -1 };
 
-/* A symbol of the run: a doubly linked list in an array. A symbol that was joined to the one before has id TOKEN_NONE. */
+/* A symbol of the run: a doubly linked list in an array. A symbol that was joined to the one before has id TOKEN_NONE.
+ */
 struct symbol {
     uint32_t id;
     ptrdiff_t previous, next;

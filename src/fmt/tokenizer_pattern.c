@@ -38,9 +38,9 @@ static pcre2_code *compile(const struct strbuf *translated, const char *where, s
         mem_exhausted(sizeof context);
     /* Oniguruma: only \n ends a line, and ^ and $ mean lines */
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)translated->data, translated->size,
-                                     PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &fault, &place,
-                                     context);
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR)translated->data, translated->size,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &fault, &place, context);
     pcre2_compile_context_free(context);
     if (!code) {
         char text[128];

@@ -1,6 +1,6 @@
-/* The regular expressions of a tokenizer.json. They are written for Oniguruma (Ruby syntax); we run them by PCRE2. What the
- * two read differently is translated, what we cannot translate faithfully is refused with the place: a pattern that cuts text
- * elsewhere gives other tokens and nobody would see it. */
+/* The regular expressions of a tokenizer.json. They are written for Oniguruma (Ruby syntax); we run them by PCRE2. What
+ * the two read differently is translated, what we cannot translate faithfully is refused with the place: a pattern that
+ * cuts text elsewhere gives other tokens and nobody would see it. */
 #ifndef RETORT_FMT_TOKENIZER_PATTERN_H
 #define RETORT_FMT_TOKENIZER_PATTERN_H
 
@@ -26,9 +26,9 @@ struct pattern_memory;
 struct pattern_memory *pattern_memory_new(void);
 void pattern_memory_free(struct pattern_memory *m);
 
-/* Walks the matches from left to right; an empty match right behind the last one is passed over. text is well-formed UTF-8,
- * and nothing outside of it is seen by a look-around. A search that goes past PCRE2's limits (a pattern that backtracks
- * without end) is logged as a warning and counts as no match. */
+/* Walks the matches from left to right; an empty match right behind the last one is passed over. text is well-formed
+ * UTF-8, and nothing outside of it is seen by a look-around. A search that goes past PCRE2's limits (a pattern that
+ * backtracks without end) is logged as a warning and counts as no match. */
 struct pattern_walk {
     const struct pattern *pattern;
     struct pattern_memory *memory;

@@ -1,4 +1,5 @@
-/* From Oniguruma's Ruby syntax to PCRE2's. Every construct is either known to mean the same in both, rewritten, or refused.
+/* From Oniguruma's Ruby syntax to PCRE2's. Every construct is either known to mean the same in both, rewritten, or
+ * refused.
  *
  * What differs and is rewritten: \s (PCRE2 adds U+180E), \d, \w, \h, \v; {n,m}+ (a repeat of a repeat, not possessive);
  * {,n}; (?m) (dot matches newline); \uHHHH; \p{Script} (PCRE2 would read script extensions); and properties get the
@@ -12,13 +13,15 @@
 
 #include "fmt/unicode.h"
 
-#define SPACE "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-#define NOT_SPACE                                                                                                      \
-    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}"                    \
+#define SPACE \
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define NOT_SPACE                                                                                   \
+    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}" \
     "\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
 #define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
-/* A letter that stands for a set of characters. inside: what to write in a class; outside it is [inside] or [^negated]. */
+/* A letter that stands for a set of characters. inside: what to write in a class; outside it is [inside] or [^negated].
+ */
 static const struct shorthand {
     char letter;
     const char *inside, *negated;
@@ -29,9 +32,9 @@ static const struct shorthand {
     {'H', NULL, "0-9A-Fa-f"},
 };
 
-static const char *const categories[] = {"Cc", "Cf", "Co", "L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",
-                                         "Mc", "Me", "Mn", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Pe", "Pf",
-                                         "Pi", "Po", "Ps", "S",  "Sc", "Sk", "Sm", "So", "Z",  "Zl", "Zp", "Zs"};
+static const char *const categories[] = {"Cc", "Cf", "Co", "L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",  "Mc", "Me",
+                                         "Mn", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Pe", "Pf", "Pi", "Po",
+                                         "Ps", "S",  "Sc", "Sk", "Sm", "So", "Z",  "Zl", "Zp", "Zs"};
 
 enum { DEPTH_MAX = 64, NO_ATOM = -1 };
 
@@ -47,8 +50,8 @@ struct translator {
 
 static int refuse(const struct translator *t, const char *what)
 {
-    return err_set(t->e, ERR_INPUT, "%s: the pattern %.200s cannot be used: %s, at byte %zu, is not supported", t->where,
-                   t->source, what, (size_t)(t->at - t->source));
+    return err_set(t->e, ERR_INPUT, "%s: the pattern %.200s cannot be used: %s, at byte %zu, is not supported",
+                   t->where, t->source, what, (size_t)(t->at - t->source));
 }
 
 static bool starts(const struct translator *t, const char *text)
@@ -313,7 +316,8 @@ static void wrap_atom(struct translator *t)
     strbuf_release(&tail);
 }
 
-/* Whether at stands on {n}, {n,}, {n,m} or {,m}; any other { is a character. *length of it; *range: there is a comma. */
+/* Whether at stands on {n}, {n,}, {n,m} or {,m}; any other { is a character. *length of it; *range: there is a comma.
+ */
 static bool is_interval(const struct translator *t, size_t *length, bool *range)
 {
     const char *p = t->at + 1;

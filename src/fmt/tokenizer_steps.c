@@ -2,11 +2,10 @@
 
 #include <string.h>
 
-#include "base/mem.h"
 #include "fmt/unicode.h"
 
-/* GPT-2 writes every byte as a printable character: those that are printable in Latin-1 as themselves, the others, in order,
- * from U+0100 on. */
+/* GPT-2 writes every byte as a printable character: those that are printable in Latin-1 as themselves, the others, in
+ * order, from U+0100 on. */
 static bool is_printable(int byte)
 {
     return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
@@ -105,8 +104,8 @@ static bool wants_prefix(const struct step *s, const char *text, size_t size, bo
 }
 
 /* The text that a step other than a split makes of a piece. */
-static void append_changed(struct strbuf *out, const struct step *s, struct pattern_memory *m, const char *text, size_t size,
-                           bool first)
+static void append_changed(struct strbuf *out, const struct step *s, struct pattern_memory *m, const char *text,
+                           size_t size, bool first)
 {
     switch (s->kind) {
     case STEP_NFC:
@@ -155,7 +154,8 @@ static bool joins(enum split_behavior b, const struct segment *g, bool match)
     }
 }
 
-static void add_segment(const struct run *r, int step, const char *text, struct segment *g, struct segment next, bool first)
+static void add_segment(const struct run *r, int step, const char *text, struct segment *g, struct segment next,
+                        bool first)
 {
     if (g->open && joins(r->steps->step[step].behavior, g, next.match)) {
         g->end = next.end;
@@ -203,8 +203,8 @@ static void run_from(const struct run *r, int step, const char *text, size_t siz
     run_from(r, step + 1, made->data, made->size, first);
 }
 
-void steps_run(const struct steps *s, struct steps_memory *m, const char *text, size_t size, bool first, step_sink *sink,
-               void *context)
+void steps_run(const struct steps *s, struct steps_memory *m, const char *text, size_t size, bool first,
+               step_sink *sink, void *context)
 {
     const struct run r = {s, m, sink, context};
     run_from(&r, 0, text, size, first);

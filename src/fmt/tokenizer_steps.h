@@ -1,5 +1,5 @@
-/* The way of a text to the words that the model sees: the normaliser and the pre-tokenizer of a tokenizer.json, taken apart
- * into small steps. A normaliser changes text; a pre-tokenizer also cuts it.
+/* The way of a text to the words that the model sees: the normaliser and the pre-tokenizer of a tokenizer.json, taken
+ * apart into small steps. A normaliser changes text; a pre-tokenizer also cuts it.
  *
  *   ByteLevel -> prefix " " (add_prefix_space), split by GPT-2's pattern (use_regex), bytes
  *   Digits    -> split by \p{N}
@@ -19,7 +19,7 @@ enum step_kind {
     STEP_PREFIX,  /* text before every piece that is not empty */
     STEP_REPLACE, /* every match by text */
     STEP_SPLIT,
-    STEP_BYTES,   /* every byte becomes a printable character: GPT-2's alphabet */
+    STEP_BYTES, /* every byte becomes a printable character: GPT-2's alphabet */
 };
 
 /* What becomes of the matches of a split; the names are those of tokenizer.json. */
@@ -64,8 +64,8 @@ void steps_memory_release(struct steps_memory *m);
 typedef void step_sink(void *context, const char *piece, size_t size, bool first);
 
 /* Runs text through all steps. first: it begins where the whole text begins. */
-void steps_run(const struct steps *s, struct steps_memory *m, const char *text, size_t size, bool first, step_sink *sink,
-               void *context);
+void steps_run(const struct steps *s, struct steps_memory *m, const char *text, size_t size, bool first,
+               step_sink *sink, void *context);
 
 /* The byte that a character of GPT-2's alphabet stands for, or -1. */
 int bytes_from_character(uint32_t c);

@@ -1,11 +1,11 @@
-/* Normalisers and pre-tokenizers of a tokenizer.json become steps; what is not in the two tables is refused by its name. */
+/* Normalisers and pre-tokenizers of a tokenizer.json become steps; what is not in the two tables is refused by its
+ * name. */
 #include "fmt/tokenizer_steps.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/mem.h"
 #include "fmt/unicode.h"
 
 static const char gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -57,7 +57,8 @@ static int add_text_step(struct steps *s, const struct fields *f, enum step_kind
 }
 
 /* Takes p over. */
-static int add_split(struct steps *s, const struct fields *f, struct pattern *p, enum split_behavior behavior, bool invert)
+static int add_split(struct steps *s, const struct fields *f, struct pattern *p, enum split_behavior behavior,
+                     bool invert)
 {
     struct step *step = add_step(s, f, STEP_SPLIT);
     if (!step) {
@@ -149,8 +150,7 @@ static int read_behavior(enum split_behavior *out, const struct fields *f)
             *out = (enum split_behavior)i;
             return 0;
         }
-    return fields_refuse(f, "behavior",
-                         "expected Isolated, Removed, Contiguous, MergedWithPrevious or MergedWithNext");
+    return fields_refuse(f, "behavior", "expected Isolated, Removed, Contiguous, MergedWithPrevious or MergedWithNext");
 }
 
 static int read_split(struct steps *s, const struct fields *f)
@@ -175,7 +175,8 @@ static int read_scheme(const struct fields *f, bool *prefix, bool *only_first)
     *prefix = strcmp(scheme, "never") != 0;
     *only_first = !strcmp(scheme, "first");
     if ((*prefix && !*only_first && strcmp(scheme, "always")) || (*prefix && !allowed))
-        return fields_refuse(f, "prepend_scheme", "expected first, always or never, in agreement with add_prefix_space");
+        return fields_refuse(f, "prepend_scheme",
+                             "expected first, always or never, in agreement with add_prefix_space");
     return 0;
 }
 
@@ -204,8 +205,10 @@ static int read_metaspace(struct steps *s, const struct fields *f)
 
 static const struct reader normalizers[] = {
     {"NFC", read_nfc}, {"Prepend", read_prepend}, {"Replace", read_replace}, {NULL, NULL}};
-static const struct reader pre_tokenizers[] = {{"ByteLevel", read_byte_level}, {"Digits", read_digits},
-                                               {"Split", read_split},          {"Metaspace", read_metaspace},
+static const struct reader pre_tokenizers[] = {{"ByteLevel", read_byte_level},
+                                               {"Digits", read_digits},
+                                               {"Split", read_split},
+                                               {"Metaspace", read_metaspace},
                                                {NULL, NULL}};
 static const struct zoo normalizer = {"normalizer", "NFC, Prepend, Replace and Sequence", "normalizers", normalizers};
 static const struct zoo pre_tokenizer = {"pre_tokenizer", "ByteLevel, Split, Digits, Metaspace and Sequence",

@@ -1,5 +1,5 @@
-/* The model's vocabulary: id to piece and piece to id. Added tokens are no part of it (tokenizer_added.h): merging must not
- * see them. */
+/* The model's vocabulary: id to piece and piece to id. Added tokens are no part of it (tokenizer_added.h): merging must
+ * not see them. */
 #ifndef RETORT_FMT_TOKENIZER_VOCAB_H
 #define RETORT_FMT_TOKENIZER_VOCAB_H
 

@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "fmt/unicode_tables.h"
 
-/* The bytes of the character at p, or, negative, of the ill-formed part that stands there: its longest beginning that could
- * have become a character, at least one byte (Unicode 3.9, table 3-7). */
+/* The bytes of the character at p, or, negative, of the ill-formed part that stands there: its longest beginning that
+ * could have become a character, at least one byte (Unicode 3.9, table 3-7). */
 static int measure(const unsigned char *p, size_t left)
 {
     if (p[0] < 0x80)

@@ -1,4 +1,5 @@
-/* UTF-8 and the few Unicode properties that a tokenizer asks for. Characters are code points; text is never terminated. */
+/* UTF-8 and the few Unicode properties that a tokenizer asks for. Characters are code points; text is never terminated.
+ */
 #ifndef RETORT_FMT_UNICODE_H
 #define RETORT_FMT_UNICODE_H
 
@@ -11,7 +12,8 @@
 /* How many bytes at the beginning of text are well-formed UTF-8. */
 size_t utf8_valid_prefix(const char *text, size_t size);
 
-/* Appends text; every maximal ill-formed part becomes one U+FFFD, as Python's errors="replace" does it. Returns how many. */
+/* Appends text; every maximal ill-formed part becomes one U+FFFD, as Python's errors="replace" does it. Returns how
+ * many. */
 size_t utf8_append_repaired(struct strbuf *out, const char *text, size_t size);
 
 /* The character at *at, which moves behind it. The text must be well-formed and not at its end. */
@@ -25,8 +27,8 @@ bool utf8_is_one(const char *text, size_t size, uint32_t *c);
 bool unicode_is_space(uint32_t c); /* White_Space */
 bool unicode_is_word(uint32_t c);  /* letters, marks, decimal digits, connectors: \w of regular expressions */
 
-/* Appends the canonical composition (NFC) of well-formed text, as `tokenizers` makes it: its normaliser is of Unicode 9, later
- * characters neither move nor compose. */
+/* Appends the canonical composition (NFC) of well-formed text, as `tokenizers` makes it: its normaliser is of Unicode
+ * 9, later characters neither move nor compose. */
 void unicode_append_nfc(struct strbuf *out, const char *text, size_t size);
 
 /* Characters first .. last, all of one general category ("Lu"). */

@@ -1,5 +1,5 @@
-/* Any bytes as a tokenizer.json: refused, or it encodes and decodes any text. The text is the input's own end, so that it
- * has much to do with the vocabulary. */
+/* Any bytes as a tokenizer.json: refused, or it encodes and decodes any text. The text is the input's own end, so that
+ * it has much to do with the vocabulary. */
 #include <stdint.h>
 #include <stdlib.h>
 

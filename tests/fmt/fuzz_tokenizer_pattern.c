@@ -1,5 +1,5 @@
-/* Any line as a pattern of a tokenizer.json, matched against what follows it: refused, or matches stand in order, inside the
- * text and on whole characters. */
+/* Any line as a pattern of a tokenizer.json, matched against what follows it: refused, or matches stand in order,
+ * inside the text and on whole characters. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

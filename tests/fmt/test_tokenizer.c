@@ -1,5 +1,5 @@
-/* tokenizer.json and the files beside it: what is refused and by which words, BOS and EOS, chat templates, comparison, hash,
- * and the files that are written. Ids are worked out by hand from the small vocabulary below. */
+/* tokenizer.json and the files beside it: what is refused and by which words, BOS and EOS, chat templates, comparison,
+ * hash, and the files that are written. Ids are worked out by hand from the small vocabulary below. */
 #include "test.h"
 
 #include <stdio.h>
@@ -13,17 +13,19 @@
 #include "fmt/tokenizer.h"
 
 /* Parts of a tokenizer.json; a test takes one of them out and puts its own in. */
-#define ADDED "{\"id\":6,\"content\":\"<s>\",\"special\":true,\"normalized\":false},{\"id\":7,\"content\":\"</s>\",\"special\":true,\"normalized\":false}"
+#define ADDED                                                                                         \
+    "{\"id\":6,\"content\":\"<s>\",\"special\":true,\"normalized\":false},{\"id\":7,\"content\":\"</" \
+    "s>\",\"special\":true,\"normalized\":false}"
 #define VOCAB "\"a\":0,\"b\":1,\"c\":2,\"ab\":3,\"abc\":4,\"\\u0120\":5"
 #define MERGES "[\"a\",\"b\"],[\"ab\",\"c\"]"
 #define BYTES "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}"
 #define MODEL(vocab, merges) "{\"type\":\"BPE\",\"vocab\":{" vocab "},\"merges\":[" merges "]}"
-#define JSON(added, normalizer, pre, post, decoder, model)                                                             \
-    "{\"version\":\"1.0\",\"added_tokens\":[" added "],\"normalizer\":" normalizer ",\"pre_tokenizer\":" pre              \
+#define JSON(added, normalizer, pre, post, decoder, model)                                                   \
+    "{\"version\":\"1.0\",\"added_tokens\":[" added "],\"normalizer\":" normalizer ",\"pre_tokenizer\":" pre \
     ",\"post_processor\":" post ",\"decoder\":" decoder ",\"model\":" model "}"
-#define TEMPLATE                                                                                                       \
-    "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},{\"Sequence\":"    \
-    "{\"id\":\"A\",\"type_id\":0}}],\"pair\":[],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[6],\"tokens\":"   \
+#define TEMPLATE                                                                                                     \
+    "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},{\"Sequence\":"  \
+    "{\"id\":\"A\",\"type_id\":0}}],\"pair\":[],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[6],\"tokens\":" \
     "[\"<s>\"]}}}"
 #define GOOD JSON(ADDED, "null", BYTES, "null", BYTES, MODEL(VOCAB, MERGES))
 
@@ -44,7 +46,7 @@ static void check_ids(const struct tokenizer *t, const char *text, const uint32_
         assert_int_equal(got.ids[i], ids[i]);
     token_list_release(&got);
 }
-#define CHECK_IDS(t, text, ...)                                                                                        \
+#define CHECK_IDS(t, text, ...) \
     check_ids(t, text, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 static void words_become_ids_and_text_again(void **state)
@@ -73,7 +75,10 @@ static void replaced_bytes_are_counted(void **state)
     struct tokenizer *t = parse(GOOD);
     struct token_list ids = {0};
     size_t replaced = 99;
-    tokenizer_encode(t, "a\xff\xe4\xb8" "b", 5, &ids, &replaced);
+    tokenizer_encode(t,
+                     "a\xff\xe4\xb8"
+                     "b",
+                     5, &ids, &replaced);
     assert_int_equal(replaced, 2);
     tokenizer_encode(t, "a", 1, &ids, &replaced);
     assert_int_equal(replaced, 0);
@@ -108,8 +113,8 @@ static void the_vocabulary_can_be_asked(void **state)
 static void a_long_run_is_merged(void **state)
 {
     (void)state;
-    struct tokenizer *t = parse(JSON("", "null", "null", "null", "null",
-                                     MODEL("\"a\":0,\"aa\":1,\"aaaa\":2", "\"a a\",\"aa aa\"")));
+    struct tokenizer *t =
+        parse(JSON("", "null", "null", "null", "null", MODEL("\"a\":0,\"aa\":1,\"aaaa\":2", "\"a a\",\"aa aa\"")));
     enum { SIZE = 1 << 18 };
     char *text = mem_alloc(SIZE + 3);
     struct token_list ids = {0};
@@ -157,18 +162,22 @@ static void what_we_do_not_have_is_refused_by_name(void **state)
     (void)state;
     static const struct refusal refused[] = {
         {NORMALIZER("{\"type\":\"Lowercase\"}"), "normalizer Lowercase is not supported"},
-        {NORMALIZER("{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"NFKC\"}]}"), "normalizer NFKC"},
+        {NORMALIZER("{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"NFKC\"}]}"),
+         "normalizer NFKC"},
         {PRE("{\"type\":\"BertPreTokenizer\"}"), "pre_tokenizer BertPreTokenizer is not supported"},
-        {PRE("{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"UnicodeScripts\"}]}"), "pre_tokenizer UnicodeScripts"},
+        {PRE("{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"UnicodeScripts\"}]}"),
+         "pre_tokenizer UnicodeScripts"},
         {POST("{\"type\":\"RobertaProcessing\"}"), "post_processor RobertaProcessing is not supported"},
-        {POST("{\"type\":\"Sequence\",\"processors\":[{\"type\":\"BertProcessing\"}]}"), "post_processor BertProcessing"},
+        {POST("{\"type\":\"Sequence\",\"processors\":[{\"type\":\"BertProcessing\"}]}"),
+         "post_processor BertProcessing"},
         {DECODER("{\"type\":\"WordPiece\"}"), "decoder WordPiece is not supported"},
         {DECODER("{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"CTC\"}]}"), "decoder CTC is not supported"},
         {WITH_MODEL("{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}"), "model WordPiece is not supported"},
         {WITH_MODEL(BPE("\"dropout\":0.1")), "model.dropout is 0.1"},
         {WITH_MODEL(BPE("\"continuing_subword_prefix\":\"##\"")), "model.continuing_subword_prefix"},
         {WITH_MODEL(BPE("\"end_of_word_suffix\":\"</w>\"")), "model.end_of_word_suffix"},
-        {PRE(SPLIT("{\"Regex\":\"a(?#b)\"}", "\"Isolated\"")), "pre_tokenizer Split: the pattern a(?#b) cannot be used"},
+        {PRE(SPLIT("{\"Regex\":\"a(?#b)\"}", "\"Isolated\"")),
+         "pre_tokenizer Split: the pattern a(?#b) cannot be used"},
     };
     check_refused(refused, sizeof refused / sizeof *refused);
 }
@@ -209,15 +218,19 @@ static void what_is_broken_is_refused(void **state)
         {PRE(SPLIT("{\"Regex\":\"\"}", "\"Isolated\"")), "pre_tokenizer.pattern"},
         {PRE(SPLIT("{\"Regex\":\"a\"}", "\"Sideways\"")), "pre_tokenizer.behavior is \"Sideways\""},
         {PRE("{\"type\":\"Metaspace\",\"replacement\":\"ab\"}"), "pre_tokenizer.replacement"},
-        {PRE("{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"often\"}"), "pre_tokenizer.prepend_scheme"},
+        {PRE("{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"often\"}"),
+         "pre_tokenizer.prepend_scheme"},
         {NORMALIZER("{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"}}"), "normalizer.content is missing"},
         {NORMALIZER("{\"type\":\"Prepend\"}"), "normalizer.prepend is missing"},
         {DECODER("{\"type\":\"Strip\",\"content\":\" \",\"start\":-1,\"stop\":0}"), "decoder.start is -1"},
         {POST("{\"type\":\"TemplateProcessing\",\"single\":3}"), "post_processor.single"},
         {POST("{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}},{\"Sequence\":{}}],"
-              "\"special_tokens\":{\"<s>\":{\"ids\":[99]}}}"), "post_processor.special_tokens"},
-        {POST("{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}},{\"SpecialToken\":{\"id\":"
-              "\"<s>\"}}]}"), "at most one token"},
+              "\"special_tokens\":{\"<s>\":{\"ids\":[99]}}}"),
+         "post_processor.special_tokens"},
+        {POST("{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}},{\"SpecialToken\":{"
+              "\"id\":"
+              "\"<s>\"}}]}"),
+         "at most one token"},
     };
     check_refused(refused, sizeof refused / sizeof *refused);
 }
@@ -292,9 +305,11 @@ static void the_files_beside_name_bos_and_eos(void **state)
     check_specials(&d, 6, 7, false);
     put(&d, "special_tokens_map.json", "{\"eos_token\":{\"content\":\"ab\",\"lstrip\":false}}");
     check_specials(&d, 6, 3, false);
-    put(&d, "tokenizer_config.json", "{\"bos_token\":null,\"eos_token\":\"</s>\",\"model_max_length\":1000000000000000019884624838656}");
+    put(&d, "tokenizer_config.json",
+        "{\"bos_token\":null,\"eos_token\":\"</s>\",\"model_max_length\":1000000000000000019884624838656}");
     check_specials(&d, -1, 7, false); /* null is an answer, too */
-    put(&d, "tokenizer_config.json", "{\"add_bos_token\":true,\"bos_token\":{\"__type\":\"AddedToken\",\"content\":\"<s>\"}}");
+    put(&d, "tokenizer_config.json",
+        "{\"add_bos_token\":true,\"bos_token\":{\"__type\":\"AddedToken\",\"content\":\"<s>\"}}");
     check_specials(&d, 6, 3, true);
     remove_directory(&d);
 }
@@ -358,7 +373,8 @@ static void the_default_chat_template_is_found(void **state)
     struct directory d = make_directory(GOOD);
     put(&d, "tokenizer_config.json", "{\"chat_template\":\"{{one}}\"}");
     check_template(&d, "{{one}}");
-    put(&d, "tokenizer_config.json", "{\"chat_template\":[{\"name\":\"tools\",\"template\":\"no\"},{\"name\":\"default\","
+    put(&d, "tokenizer_config.json",
+        "{\"chat_template\":[{\"name\":\"tools\",\"template\":\"no\"},{\"name\":\"default\","
         "\"template\":\"yes\"}]}");
     check_template(&d, "yes");
     put(&d, "chat_template.jinja", "{{file}}\n");
@@ -444,8 +460,9 @@ static void the_hash_knows_all_that_decides_ids(void **state)
         WITH_MODEL(MODEL("\"a\":1,\"b\":0,\"c\":2,\"ab\":3,\"abc\":4,\"\\u0120\":5", MERGES)),
         WITH_MODEL(MODEL(VOCAB, "[\"ab\",\"c\"],[\"a\",\"b\"]")),
         WITH_MODEL(BPE("\"ignore_merges\":true")),
-        WITH_ADDED("{\"id\":6,\"content\":\"<s>\",\"special\":true,\"normalized\":false},{\"id\":7,\"content\":\"</s>\","
-                   "\"special\":true,\"normalized\":false,\"lstrip\":true}"),
+        WITH_ADDED(
+            "{\"id\":6,\"content\":\"<s>\",\"special\":true,\"normalized\":false},{\"id\":7,\"content\":\"</s>\","
+            "\"special\":true,\"normalized\":false,\"lstrip\":true}"),
         NORMALIZER("{\"type\":\"NFC\"}"),
         PRE("null"),
     };

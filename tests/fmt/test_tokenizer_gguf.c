@@ -1,5 +1,5 @@
-/* Tokenizers out of GGUF metadata: each split pattern by what it does to digits and composition, merges out of scores, token
- * types, and what is refused. The files are put together here, byte by byte; ids are worked out by hand. */
+/* Tokenizers out of GGUF metadata: each split pattern by what it does to digits and composition, merges out of scores,
+ * token types, and what is refused. The files are put together here, byte by byte; ids are worked out by hand. */
 #include "test.h"
 
 #include <stdio.h>
@@ -114,8 +114,9 @@ static struct maker start(const char *model, const char *pre)
 }
 
 /* Digits, a composed character (é as its two bytes), a special, a user's own token, and one that fills up. */
-static const char *const pieces[] = {"1", "2", "12", "123", "e", "\xc3\x8c", "\xc3\x83", "\xc2\xa9", "\xc3\x83\xc2\xa9", "\xc4\xa0",
-                                     "<end>", "<tool>", "[PAD12]", "3", "e1", "4", "1234"};
+static const char *const pieces[] = {
+    "1",        "2",     "12",     "123",     "e", "\xc3\x8c", "\xc3\x83", "\xc2\xa9", "\xc3\x83\xc2\xa9",
+    "\xc4\xa0", "<end>", "<tool>", "[PAD12]", "3", "e1",       "4",        "1234"};
 static const int types[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 4, 5, 1, 1, 1, 1};
 static const char *const merges[] = {"1 2", "12 3", "\xc3\x83 \xc2\xa9", "e 1"};
 enum { PIECES = sizeof pieces / sizeof *pieces, MERGES = sizeof merges / sizeof *merges };
@@ -141,7 +142,7 @@ static void check_ids(const struct tokenizer *t, const char *text, const uint32_
     assert_int_equal(got.count, count);
     token_list_release(&got);
 }
-#define CHECK_IDS(t, text, ...)                                                                                        \
+#define CHECK_IDS(t, text, ...) \
     check_ids(t, text, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 static struct tokenizer *open_pre(const char *pre)
@@ -234,7 +235,8 @@ static void bos_is_added_where_the_model_expects_it(void **state)
 }
 
 /* "abc" can be cut as ab|c and a|bc; the better score decides which comes first. */
-static const char *const scored[] = {"<unk>", "<s>", "</s>", "<0x0A>", "\xe2\x96\x81", "a", "b", "c", "ab", "bc", "abc"};
+static const char *const scored[] = {"<unk>", "<s>", "</s>", "<0x0A>", "\xe2\x96\x81", "a",
+                                     "b",     "c",   "ab",   "bc",     "abc"};
 static const int scored_types[] = {2, 3, 3, 6, 1, 1, 1, 1, 1, 1, 1};
 enum { SCORED = sizeof scored / sizeof *scored };
 
