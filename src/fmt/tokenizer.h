@@ -1,9 +1,10 @@
-/* Text to token ids and back, as the `tokenizers` library does it with add_special_tokens=False: added and special tokens
- * in the text are matched, nothing is added.
+/* Text to token ids and back, as the `tokenizers` library does it with add_special_tokens=False: added and special
+ * tokens in the text are matched, nothing is added.
  *
- * Byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM) and byte-fallback BPE (Llama 2, Mistral, TinyLlama), from tokenizer.json or
- * from GGUF metadata. What a tokenizer.json asks for and we do not have (a normaliser, a pre-tokenizer, a model type) is
- * refused by name, never ignored. Immutable once open: any number of threads may encode. */
+ * Byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM) and byte-fallback BPE (Llama 2, Mistral, TinyLlama), from
+ * tokenizer.json or from GGUF metadata. What a tokenizer.json asks for and we do not have (a normaliser, a
+ * pre-tokenizer, a model type) is refused by name, never ignored. Immutable once open: any number of threads may
+ * encode. */
 #ifndef RETORT_FMT_TOKENIZER_H
 #define RETORT_FMT_TOKENIZER_H
 
@@ -32,13 +33,13 @@ int tokenizer_from_json(struct tokenizer **out, const char *text, size_t size, c
 int tokenizer_from_gguf(struct tokenizer **out, const struct gguf *g, const char *name, struct err *e);
 void tokenizer_close(struct tokenizer *t);
 
-/* Appends the ids of text[size] to out. Bytes that are not UTF-8 become U+FFFD as Python's errors="replace" does it;
- * *replaced (may be NULL) counts them. */
+/* Appends the ids of text[size] to out. A pattern that backtracks without end stops cutting there, with a warning.
+ * Bytes that are not UTF-8 become U+FFFD as Python's errors="replace" does it; *replaced (may be NULL) counts them. */
 void tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, struct token_list *out,
                       size_t *replaced);
 
-/* Appends the text of ids, as tokenizers' decode: skip_special leaves special tokens out. Ids outside the vocabulary are
- * left out. */
+/* Appends the text of ids, as tokenizers' decode: skip_special leaves special tokens out. Ids outside the vocabulary
+ * are left out. */
 void tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, size_t count, bool skip_special,
                       struct strbuf *out);
 
@@ -49,8 +50,8 @@ const char *tokenizer_piece(const struct tokenizer *t, uint32_t id);
 bool tokenizer_is_special(const struct tokenizer *t, uint32_t id);
 bool tokenizer_find(const struct tokenizer *t, const char *piece, uint32_t *id); /* exact piece or added token */
 
-/* -1: there is none. add_*: what the tokenizer's own settings put around a document (post-processor, add_bos_token, GGUF
- * add_bos_token). */
+/* -1: there is none. add_*: what the tokenizer's own settings put around a document (post-processor, add_bos_token,
+ * GGUF add_bos_token). */
 int64_t tokenizer_bos(const struct tokenizer *t);
 int64_t tokenizer_eos(const struct tokenizer *t);
 bool tokenizer_adds_bos(const struct tokenizer *t);
@@ -58,7 +59,8 @@ bool tokenizer_adds_bos(const struct tokenizer *t);
 /* The Jinja source of the chat template (the default one of several); NULL if none is carried. */
 const char *tokenizer_chat_template(const struct tokenizer *t);
 
-/* Hash over the id -> token map and the specials: part of the corpus key. */
+/* Hash over all that decides how a text becomes ids (the id -> token map, added and special tokens, merges, normaliser,
+ * pre-tokenizer): part of the corpus key. */
 uint64_t tokenizer_hash(const struct tokenizer *t);
 
 /* Whether two tokenizers give every id the same token and have equal special tokens; an id that only one of them has is

@@ -4,6 +4,8 @@
 
 #include "fmt/unicode.h"
 
+/* clang-format off */
+
 /* Characters that came after Unicode 14, with their general category. */
 static const struct unicode_range newer_characters[] = {
     {0x897, 0x897, "Mn"},
@@ -172,5 +174,7 @@ static const struct unicode_range unknown_to_nfc[] = {
     {0x1e2ae, 0x1e2ae, ""},
     {0x1e2ec, 0x1e2ef, ""},
 };
+
+/* clang-format on */
 
 #endif

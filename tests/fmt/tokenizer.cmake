@@ -7,8 +7,8 @@ foreach(test test_tokenizer test_tokenizer_golden test_tokenizer_gguf test_token
   target_link_libraries(${test} PRIVATE Threads::Threads)
 endforeach()
 
-retort_fuzz(fuzz_tokenizer ROOM fmt SEEDS ${tokenizers}/seed_byte_level.json ${tokenizers}/seed_byte_fallback.json RUNS 6000)
-retort_fuzz(fuzz_tokenizer_gguf ROOM fmt SEEDS ${tokenizers}/seed_byte_level.gguf ${tokenizers}/seed_scores.gguf RUNS 4000)
+retort_fuzz(fuzz_tokenizer ROOM fmt SEEDS ${tokenizers}/seed_byte_level.json ${tokenizers}/seed_byte_fallback.json RUNS 2500)
+retort_fuzz(fuzz_tokenizer_gguf ROOM fmt SEEDS ${tokenizers}/seed_byte_level.gguf ${tokenizers}/seed_scores.gguf RUNS 3000)
 retort_fuzz(fuzz_tokenizer_pattern ROOM fmt SEEDS ${tokenizers}/seed_pattern_0.txt ${tokenizers}/seed_pattern_1.txt RUNS 6000)
 
 # Against the real tokenizers and small ones of every setting (tools/test --interop).

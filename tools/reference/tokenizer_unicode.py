@@ -55,6 +55,7 @@ def main():
         sys.exit("a Python with Unicode 14 is needed (3.11), not " + unicodedata.unidata_version)
     print("/* Made by tools/reference/tokenizer_unicode.py: where the Unicode of `tokenizers` is another than ours. */\n"
           "#ifndef RETORT_FMT_UNICODE_TABLES_H\n#define RETORT_FMT_UNICODE_TABLES_H\n\n#include \"fmt/unicode.h\"\n\n"
+          "/* clang-format off */\n\n"
           "/* Characters that came after Unicode 14, with their general category. */\n"
           "static const struct unicode_range newer_characters[] = {")
     for first, last, category in ranges(newer()):
@@ -63,7 +64,7 @@ def main():
           "static const struct unicode_range unknown_to_nfc[] = {")
     for first, last, _ in ranges(unknown()):
         print(f"    {{0x{first:x}, 0x{last:x}, \"\"}},")
-    print("};\n\n#endif")
+    print("};\n\n/* clang-format on */\n\n#endif")
 
 
 main()
