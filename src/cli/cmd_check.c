@@ -71,14 +71,15 @@ int cmd_check(int argc, char **argv, struct err *e)
     };
     static const char *const names[] = {"JOB"};
     const struct command_line line = {
-        "check",
-        "JOB [--set key=value]... [--ranks N] [--files]",
-        "Prints the job with every key resolved, or file:line:column, what is wrong and what is allowed.",
-        options,
-        path,
-        names,
-        1,
-        1};
+        .command = "check",
+        .usage = "JOB [--set key=value]... [--ranks N] [--files]",
+        .about = "Prints the job with every key resolved, or file:line:column, what is wrong and what is allowed.",
+        .options = options,
+        .positional = path,
+        .positional_names = names,
+        .positional_least = 1,
+        .positional_most = 1,
+    };
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     struct job *job = NULL;

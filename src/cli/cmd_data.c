@@ -19,9 +19,7 @@ struct viewing {
     bool json, colour;
 };
 
-/* --- output
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- output --- */
 
 static void print_json(const struct sequence *s, const char *separator, struct strbuf *out)
 {
@@ -67,8 +65,7 @@ static void print_text(const struct viewing *v, const struct sequence *s, struct
     }
 }
 
-/* --- which sequences
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- which sequences --- */
 
 static void print_sequences(const struct viewing *v, struct strbuf *out)
 {
@@ -145,15 +142,17 @@ int cmd_data(int argc, char **argv, struct err *e)
         {0},
     };
     static const char *const names[] = {"JOB"};
-    const struct command_line line = {"data",
-                                      "JOB [--split S] [--step N] [--json]",
-                                      "The packed sequences of a step (or of the whole validation split): text with "
-                                      "what is supervised marked, document bounds.",
-                                      options,
-                                      path,
-                                      names,
-                                      1,
-                                      1};
+    const struct command_line line = {
+        .command = "data",
+        .usage = "JOB [--split S] [--step N] [--json]",
+        .about = "The packed sequences of a step (or of the whole validation split): text with what is supervised "
+                 "marked, document bounds.",
+        .options = options,
+        .positional = path,
+        .positional_names = names,
+        .positional_least = 1,
+        .positional_most = 1,
+    };
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     v.split = (enum split)split;

@@ -17,14 +17,12 @@ int cmd_export(int argc, char **argv, struct err *e)
         {"--out", OPTION_TEXT, &x.out, "DIR", "a new directory", NULL, true},
         {0},
     };
-    const struct command_line line = {"export",
-                                      "--model M [--adapter A] --format hf --out DIR",
-                                      "Writes the model, an adapter merged into it, as a Hugging Face directory.",
-                                      options,
-                                      NULL,
-                                      NULL,
-                                      0,
-                                      0};
+    const struct command_line line = {
+        .command = "export",
+        .usage = "--model M [--adapter A] --format hf --out DIR",
+        .about = "Writes the model, an adapter merged into it, as a Hugging Face directory.",
+        .options = options,
+    };
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     x.dtype = model_dtype(dtype);

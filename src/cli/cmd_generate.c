@@ -33,14 +33,12 @@ int cmd_generate(int argc, char **argv, struct err *e)
         {"--json", OPTION_FLAG, &g.json, NULL, "one JSON document instead of the text", NULL, false},
         {0},
     };
-    const struct command_line line = {"generate",
-                                      "--model M [--adapter A] --prompt P [options]",
-                                      "Continues a prompt with a key/value cache.",
-                                      options,
-                                      NULL,
-                                      NULL,
-                                      0,
-                                      0};
+    const struct command_line line = {
+        .command = "generate",
+        .usage = "--model M [--adapter A] --prompt P [options]",
+        .about = "Continues a prompt with a key/value cache.",
+        .options = options,
+    };
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     g.solo.precision = model_precision(precision);

@@ -13,15 +13,17 @@ int cmd_inspect(int argc, char **argv, struct err *e)
         {0},
     };
     static const char *const names[] = {"PATH"};
-    const struct command_line line = {"inspect",
-                                      "PATH [--json]",
-                                      "Says what a model, adapter, checkpoint, run directory, .safetensors file or "
-                                      "label record is and what it holds.",
-                                      options,
-                                      path,
-                                      names,
-                                      1,
-                                      1};
+    const struct command_line line = {
+        .command = "inspect",
+        .usage = "PATH [--json]",
+        .about = "Says what a model, adapter, checkpoint, run directory, .safetensors file or label record is and what "
+                 "it holds.",
+        .options = options,
+        .positional = path,
+        .positional_names = names,
+        .positional_least = 1,
+        .positional_most = 1,
+    };
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     struct strbuf out;

@@ -8,14 +8,15 @@ int cmd_keys(int argc, char **argv, struct err *e)
     const char *section[1] = {NULL};
     static const char *const names[] = {"SECTION"};
     const struct option options[] = {{0}};
-    const struct command_line line = {"keys",
-                                      "[SECTION]",
-                                      "Prints every key of a job: type, choices or range, default, help.",
-                                      options,
-                                      section,
-                                      names,
-                                      0,
-                                      1};
+    const struct command_line line = {
+        .command = "keys",
+        .usage = "[SECTION]",
+        .about = "Prints every key of a job: type, choices or range, default, help.",
+        .options = options,
+        .positional = section,
+        .positional_names = names,
+        .positional_most = 1,
+    };
     int rc;
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;

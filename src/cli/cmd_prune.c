@@ -16,14 +16,11 @@ int cmd_prune(int argc, char **argv, struct err *e)
         {0},
     };
     const struct command_line line = {
-        "prune",
-        "--model M --layers 0,3,6 --out DIR",
-        "Writes a Hugging Face directory with some of the model's blocks: a student to be trained.",
-        options,
-        NULL,
-        NULL,
-        0,
-        0};
+        .command = "prune",
+        .usage = "--model M --layers 0,3,6 --out DIR",
+        .about = "Writes a Hugging Face directory with some of the model's blocks: a student to be trained.",
+        .options = options,
+    };
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     p.dtype = model_dtype(dtype);

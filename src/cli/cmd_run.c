@@ -95,17 +95,18 @@ int cmd_run(int argc, char **argv, struct err *e)
         {0},
     };
     static const char *const names[] = {"JOB"};
-    const struct command_line line = {"run",
-                                      "JOB [--set key=value]... [--resume | --fresh] [--role ROLE]",
-                                      "Runs the job: distill, finetune or evaluate. Start it under mpirun or srun with "
-                                      "the ranks that the job asks for. A run\n"
-                                      "that was stopped goes on from its last checkpoint by itself. SIGUSR1 stops it "
-                                      "after the step in work (exit status 75).",
-                                      options,
-                                      path,
-                                      names,
-                                      1,
-                                      1};
+    const struct command_line line = {
+        .command = "run",
+        .usage = "JOB [--set key=value]... [--resume | --fresh] [--role ROLE]",
+        .about = "Runs the job: distill, finetune or evaluate. Start it under mpirun or srun with the ranks that the "
+                 "job asks for. A run\nthat was stopped goes on from its last checkpoint by itself. SIGUSR1 stops it "
+                 "after the step in work (exit status 75).",
+        .options = options,
+        .positional = path,
+        .positional_names = names,
+        .positional_least = 1,
+        .positional_most = 1,
+    };
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     watch_signal();

@@ -31,14 +31,12 @@ int cmd_score(int argc, char **argv, struct err *e)
         {0},
     };
     const struct command_line line = {
-        "score",
-        "--model M [--adapter A] --data F [options]",
-        "Log-probabilities of documents: mean negative log-likelihood (natural log), perplexity, next-token accuracy.",
-        options,
-        NULL,
-        NULL,
-        0,
-        0};
+        .command = "score",
+        .usage = "--model M [--adapter A] --data F [options]",
+        .about = "Log-probabilities of documents: mean negative log-likelihood (natural log), perplexity, next-token "
+                 "accuracy.",
+        .options = options,
+    };
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     if (length == 1)

@@ -18,8 +18,7 @@ struct tokenizing {
     bool chat, json;
 };
 
-/* --- ids to text
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- ids to text --- */
 
 static int read_ids(const char *text, const struct tokenizer *t, struct token_list *ids, struct err *e)
 {
@@ -57,8 +56,7 @@ static int decode(const struct tokenizing *k, const struct tokenizer *t, struct 
     return rc;
 }
 
-/* --- text to ids
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- text to ids --- */
 
 static void print_json(const struct tokenizer *t, const struct token_list *ids, struct strbuf *out)
 {
@@ -153,14 +151,14 @@ int cmd_tokenize(int argc, char **argv, struct err *e)
     };
     static const char *const names[] = {"TEXT"};
     const struct command_line line = {
-        "tokenize",
-        "--model M [--file F | TEXT | --decode IDS] [--chat] [--json]",
-        "Token ids and pieces of a text. Special tokens in the text are matched; none are added.",
-        options,
-        k.text,
-        names,
-        0,
-        1};
+        .command = "tokenize",
+        .usage = "--model M [--file F | TEXT | --decode IDS] [--chat] [--json]",
+        .about = "Token ids and pieces of a text. Special tokens in the text are matched; none are added.",
+        .options = options,
+        .positional = k.text,
+        .positional_names = names,
+        .positional_most = 1,
+    };
     if (!program_options(&line, argc, argv, &rc, e))
         return rc;
     if (!!k.file + !!k.decode + !!k.text[0] != 1)

@@ -8,8 +8,7 @@
 #include "base/distance.h"
 #include "base/mem.h"
 
-/* --- nearest names
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- nearest names --- */
 
 enum { NEAR = 3 };
 
@@ -27,9 +26,7 @@ const char *nearest_name(const char *word, const char *const *names, int count)
     return best;
 }
 
-/* --- help
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- help --- */
 
 static void print_help(const struct command_line *line, struct strbuf *help)
 {
@@ -46,9 +43,7 @@ static void print_help(const struct command_line *line, struct strbuf *help)
     }
 }
 
-/* --- parsing
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- parsing --- */
 
 static const struct option *find(const struct command_line *line, const char *name, size_t length)
 {

@@ -46,8 +46,7 @@ struct evaluation {
     int64_t sequences;
 };
 
-/* --- setting up
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- setting up --- */
 
 static int64_t count_bits(const uint64_t *bits, int64_t end)
 {
@@ -158,8 +157,7 @@ static void close_all(struct evaluation *v)
     mem_free(v->first_item);
 }
 
-/* --- running
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- running --- */
 
 static bool is_leader(const struct context *c)
 {
@@ -288,8 +286,7 @@ static void study(struct evaluation *v)
     }
 }
 
-/* --- reporting
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- reporting --- */
 
 struct row {
     double kl, ce, positions, correct, tokens, seconds, replicas, parameters;

@@ -22,8 +22,7 @@ struct generation {
     bool stopped;       /* by an end-of-text token */
 };
 
-/* --- the prompt
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- the prompt --- */
 
 static int render_chat(const struct generation *g, struct strbuf *text, struct err *e)
 {
@@ -74,8 +73,7 @@ static int read_prompt(struct generation *g, struct err *e)
     return rc;
 }
 
-/* --- tokens
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- tokens --- */
 
 static uint32_t most_likely(const float *logits, int64_t V)
 {
@@ -163,8 +161,7 @@ static void run(struct generation *g)
     show(g, true);
 }
 
-/* --- the whole
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- the whole --- */
 
 static void print_ids(struct strbuf *out, const char *name, const struct token_list *l)
 {

@@ -43,9 +43,7 @@ static void end(const struct inspection *i)
         strbuf_adds(i->out, "}\n");
 }
 
-/* --- tensors
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- tensors --- */
 
 static void print_tensor(const struct inspection *i, const struct tensor *t, bool first)
 {
@@ -104,9 +102,7 @@ static int print_safetensors(const struct inspection *i, const char *path, struc
     return 0;
 }
 
-/* --- kinds
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- kinds --- */
 
 static void print_metadata_keys(const struct inspection *i, const struct gguf *g)
 {
@@ -232,9 +228,7 @@ static int inspect_record(const struct inspection *i, const void *bytes, size_t 
     return 0;
 }
 
-/* --- which
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- which --- */
 
 static bool holds(const char *directory, const char *name)
 {

@@ -70,7 +70,8 @@ static bool holds(const char *output, const char *name)
     return there;
 }
 
-/* A run that ended before training began (a model that could not be read) has done nothing that a corrected job would lose. */
+/* A run that ended before training began (a model that could not be read) has done nothing that a corrected job would
+ * lose. */
 static bool has_begun(const char *output)
 {
     return holds(output, "metrics.jsonl") || holds(output, "checkpoints");

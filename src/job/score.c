@@ -28,8 +28,7 @@ static int64_t window(const struct scoring *s)
     return s->solo.model->options.positions;
 }
 
-/* --- one window
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- one window --- */
 
 static void print_window(struct scoring *s, const uint32_t *ids, const unsigned char *supervised, int64_t n)
 {
@@ -95,8 +94,7 @@ static int score_document(void *context, struct document *d, struct err *e)
     return 0;
 }
 
-/* --- the whole
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- the whole --- */
 
 static int open_scoring(struct scoring *s, struct err *e)
 {

@@ -26,8 +26,7 @@ struct training {
     struct metrics *metrics; /* root */
 };
 
-/* --- setting up
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- setting up --- */
 
 /* Collective over world: the root looks into the run directory, all begin alike. */
 static int begin(struct training *t, struct err *e)
@@ -162,8 +161,7 @@ static void close_roles(struct training *t)
     stream_free(t->stream);
 }
 
-/* --- training
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- training --- */
 
 static int validate(struct training *t, int64_t step, struct err *e)
 {

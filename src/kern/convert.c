@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #endif
 
-/* --- casts ---------------------------------------------------------------------------------------------------------------- */
+/* --- casts --- */
 
 void KERNEL(convert_f32_to_bf16)(uint16_t *y, const float *x, int64_t n)
 {
@@ -68,7 +68,7 @@ void KERNEL(convert_f16_to_f32)(float *y, const uint16_t *x, int64_t n)
         widen(y + i, x + i, chunk(i, n));
 }
 
-/* --- blocks of GGUF: products and sums in f32, each rounded, as the format's reference rounds them ---------------------------- */
+/* --- blocks of GGUF: products and sums in f32, each rounded, as the format's reference rounds them --- */
 
 static float scale_at(const uint8_t *x)
 {
@@ -109,7 +109,8 @@ static void block_q4_1(float *y, const uint8_t *x)
     }
 }
 
-/* 6-bit scale and minimum j of 8, packed in 12 bytes: the first four of each whole, the others' upper two bits above them */
+/* 6-bit scale and minimum j of 8, packed in 12 bytes: the first four of each whole, the others' upper two bits above
+ * them */
 static void scale_and_minimum(const uint8_t *packed, int j, int *scale, int *minimum)
 {
     if (j < 4) {
@@ -138,8 +139,8 @@ static void block_q4_k(float *y, const uint8_t *x)
     }
 }
 
-/* 128 bytes of low nibbles, 64 bytes of upper bit pairs, 16 x i8 scales, f16 d: y = (d scale) (q - 32). Group j of 32 has
- * its nibbles in bytes 64 (j / 4) + 32 (j % 2), its pairs in bytes 32 (j / 4). */
+/* 128 bytes of low nibbles, 64 bytes of upper bit pairs, 16 x i8 scales, f16 d: y = (d scale) (q - 32). Group j of 32
+ * has its nibbles in bytes 64 (j / 4) + 32 (j % 2), its pairs in bytes 32 (j / 4). */
 static void block_q6_k(float *y, const uint8_t *x)
 {
     const int8_t *scales = (const int8_t *)(x + 192);

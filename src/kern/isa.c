@@ -9,7 +9,7 @@
 
 static const char *const names[] = {[ISA_PLAIN] = "plain", [ISA_AVX2] = "avx2", [ISA_AVX512] = "avx512"};
 
-/* --- the tables ----------------------------------------------------------------------------------------------------------- */
+/* --- the tables --- */
 
 struct kernels {
 #define X(result, name, parameters, arguments) result(*name) parameters;
@@ -31,7 +31,8 @@ static const struct kernels tables[] = {
 #endif
 };
 
-/* NULL until isa_use() or the first kernel. Several threads may come first together: all of them store the same value. */
+/* NULL until isa_use() or the first kernel. Several threads may come first together: all of them store the same value.
+ */
 static const struct kernels *used;
 
 static const struct kernels *table(void)
@@ -44,16 +45,16 @@ static const struct kernels *table(void)
     return t;
 }
 
-#define X(result, name, parameters, arguments)                                                                         \
-    result name parameters;                                                                                            \
-    result name parameters                                                                                             \
-    {                                                                                                                  \
-        return table()->name arguments;                                                                                \
+#define X(result, name, parameters, arguments) \
+    result name parameters;                    \
+    result name parameters                     \
+    {                                          \
+        return table()->name arguments;        \
     }
 KERNELS(X)
 #undef X
 
-/* --- the choice ----------------------------------------------------------------------------------------------------------- */
+/* --- the choice --- */
 
 /* x86-64-v3 and v4 as compilers define them: what -march=x86-64-v3 may emit must be there in full. */
 static enum isa isa_of_cpu(void)

@@ -8,12 +8,12 @@
 #include "kern/kernel.h"
 #include "kern/threads.h"
 
-/* Queries and keys are taken in blocks of BLOCK. Inside a block products run on scratch in which the lanes of a vector are
- * queries (forward) or keys (backward): then maxima, sums and corrections of a softmax row are plain vector arithmetic, no
- * sum runs across lanes, and of all operands only one block an item must be transposed. */
+/* Queries and keys are taken in blocks of BLOCK. Inside a block products run on scratch in which the lanes of a vector
+ * are queries (forward) or keys (backward): then maxima, sums and corrections of a softmax row are plain vector
+ * arithmetic, no sum runs across lanes, and of all operands only one block an item must be transposed. */
 enum { BLOCK = 64, MOST_D = 256 };
 
-/* --- items: what threads share ---------------------------------------------------------------------------------------------- */
+/* --- items: what threads share --- */
 
 /* All (document, head, block) in this order, numbered from 0. A thread draws tickets and walks on to each; nothing is
  * allocated, and tickets are handed out in order. */
@@ -78,7 +78,7 @@ static void transpose_in(float *to, const float *from, int64_t ld, int64_t n, in
             to[d * BLOCK + i] = i < n ? from[i * ld + d] : 0;
 }
 
-/* --- forward ------------------------------------------------------------------------------------------------------------------ */
+/* --- forward --- */
 
 /* One block of queries, in lanes: columns of every array. */
 struct forward_block {
@@ -97,7 +97,8 @@ static void mask_future(float *p, int64_t keys, int64_t lanes, int64_t gap)
             p[j * BLOCK + i] = -INFINITY;
 }
 
-/* Scores become exponentials under the new maximum; correction[i] is what the old maximum's sums must be multiplied by. */
+/* Scores become exponentials under the new maximum; correction[i] is what the old maximum's sums must be multiplied by.
+ */
 static void softmax_block(struct forward_block *f, float *correction, int64_t keys, float scale)
 {
     float max[BLOCK];
@@ -188,12 +189,12 @@ void KERNEL(attention_forward)(float *out, float *lse, const float *q, const flo
     }
 }
 
-/* --- backward ----------------------------------------------------------------------------------------------------------------- */
+/* --- backward --- */
 
-/* One block of keys and values with their gradients; keys are the lanes but for dq. An item is a (document, key/value head,
- * block of keys): it goes through the query heads that read it and their blocks of queries, and owns its dk and dv. dq is
- * shared by the items of one document and head: each adds its part after the block of keys before it has. So sums run in
- * the order of keys, and items follow each other like the stages of a pipeline. */
+/* One block of keys and values with their gradients; keys are the lanes but for dq. An item is a (document, key/value
+ * head, block of keys): it goes through the query heads that read it and their blocks of queries, and owns its dk and
+ * dv. dq is shared by the items of one document and head: each adds its part after the block of keys before it has. So
+ * sums run in the order of keys, and items follow each other like the stages of a pipeline. */
 struct backward_block {
     float k_t[MOST_D * BLOCK], v_t[MOST_D * BLOCK];   /* [D, BLOCK] */
     float dk_t[MOST_D * BLOCK], dv_t[MOST_D * BLOCK]; /* [D, BLOCK] */
@@ -358,7 +359,7 @@ void KERNEL(attention_backward)(float *dq, float *dk, float *dv, float *delta, c
     }
 }
 
-/* --- decoding ----------------------------------------------------------------------------------------------------------------- */
+/* --- decoding --- */
 
 static float dot(const float *a, const float *b, int n)
 {
@@ -402,7 +403,7 @@ void KERNEL(attention_decode)(float *out, const float *q, const float *keys, int
                               int64_t ldv, int64_t n, int H, int K, int D, const int32_t *kv_of, float scale)
 {
     ASSERT(D <= MOST_D && n > 0);
-#pragma omp parallel for schedule(static) num_threads(kern_threads(n * H * D))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(n *H *D))
     for (int h = 0; h < H; h++) {
         ASSERT(kv_of[h] < K);
         decode_head(out + h * D, q + h * D, keys + kv_of[h] * D, ldk, values + kv_of[h] * D, ldv, n, D, scale);

@@ -48,7 +48,7 @@ double KERNEL(vector_sum_squares)(const float *x, int64_t n)
     double sum = 0, part[BATCH];
     for (int64_t first = 0; first < n; first += (int64_t)BATCH * BLOCK) {
         const int64_t left = n - first, blocks = left < (int64_t)BATCH * BLOCK ? (left + BLOCK - 1) / BLOCK : BATCH;
-#pragma omp parallel for schedule(static) num_threads(kern_threads(blocks * BLOCK))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(blocks *BLOCK))
         for (int64_t b = 0; b < blocks; b++)
             part[b] = block_sum_squares(x + first + b * BLOCK, left - b * BLOCK < BLOCK ? left - b * BLOCK : BLOCK);
         for (int64_t b = 0; b < blocks; b++)
@@ -66,11 +66,11 @@ int64_t KERNEL(vector_count_not_finite)(const float *x, int64_t n)
     return count;
 }
 
-/* --- biases --------------------------------------------------------------------------------------------------------------- */
+/* --- biases --- */
 
 void KERNEL(bias_forward)(float *y, int64_t ldy, const float *b, int64_t T, int64_t N)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T * N))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(T *N))
     for (int64_t t = 0; t < T; t++)
 #pragma omp simd
         for (int64_t i = 0; i < N; i++)
@@ -90,17 +90,17 @@ static void sum_columns(float *db, const float *dy, int64_t lddy, int64_t T, int
 
 void KERNEL(bias_backward)(float *db, const float *dy, int64_t lddy, int64_t T, int64_t N)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T * N))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(T *N))
     for (int64_t i = 0; i < N; i += COLUMNS)
         sum_columns(db + i, dy + i, lddy, T, N - i < COLUMNS ? N - i : COLUMNS);
 }
 
-/* --- dropout -------------------------------------------------------------------------------------------------------------- */
+/* --- dropout --- */
 
 enum { DRAW = 32 }; /* Philox blocks drawn at once: 4 features each */
 
-/* number[4 * b ..] = rng_philox(key, lo, hi + b), ten rounds in every lane. Written again here because base/rng.h makes one
- * block at a time; a test holds the two together. */
+/* number[4 * b ..] = rng_philox(key, lo, hi + b), ten rounds in every lane. Written again here because base/rng.h makes
+ * one block at a time; a test holds the two together. */
 static void draw_blocks(uint32_t *number, uint64_t key, uint64_t lo, uint64_t hi, int64_t blocks)
 {
 #pragma omp simd
@@ -150,12 +150,12 @@ void KERNEL(dropout_apply)(float *y, int64_t ldy, const float *x, int64_t ldx, f
     ASSERT(p >= 0 && p < 1 && stream >> 32 == 0);
     const uint32_t threshold = (uint32_t)((double)p * 0x1p32);
     const float scale = (float)(1 / (1 - (double)p));
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T * D * 4))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(T *D * 4))
     for (int64_t t = 0; t < T; t++)
         drop_row(y + t * ldy, x + t * ldx, threshold, scale, key, stream, place[t], first_feature, D);
 }
 
-/* --- AdamW ---------------------------------------------------------------------------------------------------------------- */
+/* --- AdamW --- */
 
 void KERNEL(adamw_update)(float *w, float *m, float *v, const float *g, int64_t n, const struct adamw *a)
 {

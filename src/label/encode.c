@@ -113,8 +113,7 @@ static void count_participants(struct encoder *n)
     ASSERT(n->participants > 0);
 }
 
-/* --- head
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- head --- */
 
 /* The key below those of the e's with e / sum >= tau. */
 static int32_t cut_below(double tau, double sum)
@@ -166,8 +165,7 @@ static void take_heads(struct encoder *n, struct share *shares)
     }
 }
 
-/* --- tail
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- tail --- */
 
 static void outline_row(const struct encoder *n, int64_t row, struct outline *o)
 {
@@ -231,8 +229,7 @@ static void take_draws(struct encoder *n, const struct outline *outlines, struct
     mem_free(first);
 }
 
-/* --- rows
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- rows --- */
 
 /* Room for the labels of the chunk. */
 static void append_labels(struct encoder *n, const int32_t *position, int64_t rows)
@@ -276,8 +273,7 @@ void encoder_rows(struct encoder *n, float *logits, int64_t ld, const int32_t *p
     take_draws(n, outlines, shares);
 }
 
-/* --- the record
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the record --- */
 
 /* What a shard sends: shares, head ids, head p, drawn ids, one behind the other. */
 static void *pack(const struct encoder *n, size_t *size)

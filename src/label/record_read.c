@@ -44,8 +44,7 @@ static int refuse_label(const struct reader *r, struct err *e, int64_t label, co
                    (unsigned long long)r->header.seq_id, (long long)label, what);
 }
 
-/* --- is it the record that was asked for?
- * ------------------------------------------------------------------------------ */
+/* --- is it the record that was asked for? --- */
 
 static int differs(const struct reader *r, struct err *e, const char *key, const char *has, const char *wants)
 {
@@ -99,8 +98,7 @@ static int check_identity(const struct reader *r, uint64_t seq_id, uint64_t inpu
     return 0;
 }
 
-/* --- the body
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the body --- */
 
 static int unpack(struct reader *r, const unsigned char *body, struct err *e)
 {
@@ -269,8 +267,7 @@ static int read_label(struct reader *r, int64_t label, struct err *e)
     return read_tail(r, label, o.draws, o.draws ? o.tail / (double)o.draws : 0, e);
 }
 
-/* --- the set
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- the set --- */
 
 static int allocate(struct reader *r, struct label_set *set, struct err *e)
 {

@@ -76,8 +76,7 @@ void loss_free(struct loss *l)
     mem_free(l);
 }
 
-/* --- a label's entries, as far as they fall into this shard
- * ------------------------------------------------------------ */
+/* --- a label's entries, as far as they fall into this shard --- */
 
 struct entries {
     const uint32_t *ids;
@@ -117,8 +116,7 @@ static void make_tail_row(const struct loss *l, int64_t i, const struct entries 
             z[at] = -INFINITY;
 }
 
-/* --- the statistics of a chunk
- * ---------------------------------------------------------------------------------------------- */
+/* --- the statistics of a chunk --- */
 
 static float inverse_temperature(const struct loss *l)
 {
@@ -196,8 +194,7 @@ static void chunk_statistics(struct loss *l, const struct target *targets, int64
     }
 }
 
-/* --- values
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- values --- */
 
 static double x_log_x(double x)
 {
@@ -237,8 +234,7 @@ static void add_values(const struct loss *l, const struct target *targets, int64
     }
 }
 
-/* --- gradients
- * --------------------------------------------------------------------------------------------------------- */
+/* --- gradients --- */
 
 /* Probabilities are exp(z - max) / sum, never exp(z - lse): a large lse in f32 would cost them digits. The division
  * goes into the factor by which a row is scaled anyway. */

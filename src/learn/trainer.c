@@ -48,8 +48,7 @@ struct trainer {
     struct arena arena;
 };
 
-/* --- life
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 enum { BUCKET_ELEMENTS = 1 << 20 };
 
@@ -151,8 +150,7 @@ int64_t trainer_bytes(const struct trainer *t)
     return tape_bytes(t->tape) + (int64_t)t->arena.bytes + 4 * t->m->trainable_count + 8 * t->optimizer.elements;
 }
 
-/* --- labels
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- labels --- */
 
 /* Keeps `window` own items permitted beyond those in work. */
 static void permit_ahead(struct trainer *t)
@@ -199,8 +197,7 @@ void trainer_take_validation(struct trainer *t)
     }
 }
 
-/* --- a step
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- a step --- */
 
 static struct sequence sequence_of(const struct trainer *t, int64_t step, int64_t i)
 {
@@ -344,8 +341,7 @@ int trainer_gradient(struct trainer *t, int64_t step, struct step_metrics *out, 
     return check_step(out, e);
 }
 
-/* --- validation
- * -------------------------------------------------------------------------------------------------------- */
+/* --- validation --- */
 
 static void validate_some(struct trainer *t, int first, int end, struct loss_sums *sums, int64_t *tokens)
 {

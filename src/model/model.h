@@ -86,7 +86,7 @@ int model_load_adapter(struct model *m, const char *directory, struct err *e);
 int64_t model_weight_bytes(const struct model *m);
 int64_t model_parameters(const struct model *m);
 
-/* --- a batch ---------------------------------------------------------------------------------------------------- */
+/* --- a batch --- */
 
 struct batch {
     int64_t T;
@@ -127,7 +127,7 @@ void model_logits_backward(const struct model *m, float *dh, const float *dlogit
 void model_backward(const struct model *m, struct tape *t, const struct batch *b, const int32_t *rows, int64_t n,
                     const float *dh, void (*done)(void *context, int64_t end), void *context);
 
-/* --- one token at a time ------------------------------------------------------------------------------------------ */
+/* --- one token at a time --- */
 
 struct kv_cache;
 struct kv_cache *kv_cache_new(const struct model *m, int64_t positions, struct err *e);

@@ -156,8 +156,7 @@ static void reference_of_a_part(void **state)
     strbuf_release(&out);
 }
 
-/* --- random jobs
- * ------------------------------------------------------------------------------------------------------ */
+/* --- random jobs --- */
 
 static void put_number(const struct field *f, struct rng *r, struct strbuf *out)
 {

@@ -13,7 +13,7 @@
 #include "model_maker.h"
 #include "test.h"
 
-/* --- the work directory ------------------------------------------------------------------------------------------ */
+/* --- the work directory --- */
 
 /* main of a flow program. argv[1] is the pattern of the tests to run (all without it). They run in
  * ./<program>.<pattern>, which holds teacher/, student/, data.jsonl, text.txt and job.yaml (flow_make_all) and is
@@ -35,7 +35,7 @@ void flow_make_student(const char *directory);
 /* A file's bytes, ended by a zero that size does not count (size may be NULL). mem_free it. */
 char *flow_read(const char *path, size_t *size);
 
-/* --- runs -------------------------------------------------------------------------------------------------------- */
+/* --- runs --- */
 
 struct outcome {
     int status; /* exit status of retort, or of mpirun, which passes it on; -1: still running when its time was over */
@@ -71,7 +71,7 @@ void flow_wait_for_step(const char *output, int step);
 /* SIGKILL to one of the ranks that mpirun has started here, or (rank -1) to all. */
 void flow_kill(int pid, int rank);
 
-/* --- results ----------------------------------------------------------------------------------------------------- */
+/* --- results --- */
 
 /* The document that retort printed, and nothing else; json_decref it. */
 json_t *expect_json(const struct outcome *o);

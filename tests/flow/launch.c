@@ -135,7 +135,7 @@ void train(const char *output, int ranks, const char *format, ...)
     expect_outcome(retort(ranks, "run job.yaml --set output=%s %s", output, words), 0, NULL);
 }
 
-/* --- killing ----------------------------------------------------------------------------------------------------- */
+/* --- killing --- */
 
 void flow_wait_for_step(const char *output, int step)
 {
@@ -168,7 +168,7 @@ void flow_kill(int pid, int rank)
     assert_true(killed > 0);
 }
 
-/* --- what must have been said ------------------------------------------------------------------------------------ */
+/* --- what must have been said --- */
 
 static void fail_with(const struct outcome *o, const char *what)
 {

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "fmt/safetensors.h"
 
-/* --- metrics ----------------------------------------------------------------------------------------------------- */
+/* --- metrics --- */
 
 static bool ends_in(const char *name, const char *end)
 {
@@ -130,9 +130,7 @@ void expect_close_metrics(const char *a, const char *b, double tolerance)
     json_decref(of_b);
 }
 
-/* --- files
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- files --- */
 
 void expect_same_file(const char *a, const char *b)
 {

@@ -16,7 +16,7 @@ static double number(json_t *object, const char *name)
     return json_number_value(value);
 }
 
-/* --- help and slips ---------------------------------------------------------------------------------------------- */
+/* --- help and slips --- */
 
 static const char *const commands[] = {"run",  "check", "keys",     "inspect", "tokenize",
                                        "data", "score", "generate", "prune",   "export"};
@@ -56,7 +56,7 @@ static void slips(void **state)
     expect_refused(retort(0, "prune --model teacher --layers 0,2 --out pruned"), 2, "2");
 }
 
-/* --- check and keys ---------------------------------------------------------------------------------------------- */
+/* --- check and keys --- */
 
 /* The resolved job is a job, and resolved: checking it gives it back. */
 static void check(void **state)
@@ -81,7 +81,7 @@ static void check(void **state)
     assert_null(strstr(o->out, "teacher.model"));
 }
 
-/* --- tokenize and data ------------------------------------------------------------------------------------------- */
+/* --- tokenize and data --- */
 
 static void tokenize(void **state)
 {
@@ -141,7 +141,7 @@ static void data(void **state)
     assert_non_null(strstr(o->out, "neither the first"));
 }
 
-/* --- score and generate ------------------------------------------------------------------------------------------ */
+/* --- score and generate --- */
 
 static void score(void **state)
 {
@@ -235,7 +235,7 @@ static void generate_sampled(void **state)
     json_decref(c);
 }
 
-/* --- prune, export, inspect -------------------------------------------------------------------------------------- */
+/* --- prune, export, inspect --- */
 
 static double nll_of(const char *model)
 {

@@ -51,7 +51,7 @@ static void run_directory(void **state)
     expect_outcome(retort(0, "score --model run/model --data text.txt"), 0, NULL);
 }
 
-/* --- evaluate ---------------------------------------------------------------------------------------------------- */
+/* --- evaluate --- */
 
 /* The rows of output/evaluation.json; json_decref *document. */
 static json_t *read_evaluation(const char *output, json_t **document)
@@ -155,7 +155,7 @@ static void evaluate_layouts(void **state)
     expect_close_rows("replicas", "local");
 }
 
-/* --- MPMD -------------------------------------------------------------------------------------------------------- */
+/* --- MPMD --- */
 
 /* Roles by launch are other ranks, not other numbers: here the students come first. */
 static void roles(void **state)

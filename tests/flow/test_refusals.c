@@ -21,9 +21,7 @@ enum { USAGE = 2, INPUT = 3, ENVIRONMENT = 4 };
         expect_refused(retort(4, "run job.yaml %s", options), status, __VA_ARGS__);                           \
     } while (0)
 
-/* --- damage
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- damage --- */
 
 static void write_bytes(const char *path, const void *bytes, size_t size)
 {
@@ -53,9 +51,7 @@ static void edit_header(const char *from, const char *to)
     mem_free(old);
 }
 
-/* --- models
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- models --- */
 
 #define BAD_STUDENT "--set student.model=bad"
 #define BAD_TEACHER "--set teacher.model=bad"
@@ -109,9 +105,7 @@ static void broken_model_files(void **state)
     refused_everywhere(INPUT, BAD_TEACHER, "bad/config.json", "mamba");
 }
 
-/* --- data
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- data --- */
 
 static void broken_data(void **state)
 {
@@ -129,7 +123,7 @@ static void broken_data(void **state)
     refused_everywhere(INPUT, "--set 'data.train=[{path: torn.jsonl, format: completion}]'", "torn.jsonl:2");
 }
 
-/* --- the job and its launch -------------------------------------------------------------------------------------- */
+/* --- the job and its launch --- */
 
 static void broken_jobs(void **state)
 {
@@ -154,7 +148,7 @@ static void broken_launches(void **state)
                    "ranks.student");
 }
 
-/* --- the environment --------------------------------------------------------------------------------------------- */
+/* --- the environment --- */
 
 static void unwritable_output(void **state)
 {

@@ -65,8 +65,7 @@ static void check_entropy(const struct label_set *s, int64_t row, double entropy
     assert_true(fabs(s->entropy[row] - entropy) <= (s->kind == LABEL_TOP_K ? 2e-6 : 2e-6 * entropy + 2e-6));
 }
 
-/* --- sampled
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- sampled --- */
 
 /* Head and tail of a decoded row: the head is every id with p >= tau, exact up to the scaling to the tail's u16 mass.
  */
@@ -125,8 +124,7 @@ static void sampled_labels(void **state)
     }
 }
 
-/* --- top_k
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- top_k --- */
 
 struct candidate {
     double p;
@@ -245,8 +243,7 @@ static void small_tails_are_exact(void **state)
     free_task(&t);
 }
 
-/* --- random
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- random --- */
 
 static void random_labels(void **state)
 {
@@ -269,8 +266,7 @@ static void random_labels(void **state)
     free_task(&t);
 }
 
-/* --- layouts
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- layouts --- */
 
 static void assert_same(struct bytes a, struct bytes b)
 {
@@ -324,8 +320,7 @@ static void every_layout_makes_the_same_dense_labels(void **state)
     comm_free(&alone);
 }
 
-/* --- edges
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- edges --- */
 
 static void a_sequence_without_labels(void **state)
 {

@@ -383,8 +383,7 @@ static void forged_sizes(void **state)
     assert_forged_refused(h, zeros, h.raw_size, "do not sum to 1"); /* as many as there are, and its label has none */
 }
 
-/* --- layout
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- layout --- */
 
 static void the_header_stands_where_record_h_says(void **state)
 {

@@ -13,8 +13,7 @@
 
 enum { V = 150, ROWS = 21 };
 
-/* --- a head that changes nothing
- * ---------------------------------------------------------------------------------------------- */
+/* --- a head that changes nothing --- */
 
 static struct model model;
 static struct param head;
@@ -34,9 +33,7 @@ static void make_model(void)
     assert_done(gemm_start(1, &e), &e);
 }
 
-/* --- labels
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- labels --- */
 
 struct labels {
     struct label_set set;
@@ -90,8 +87,7 @@ static void make_logits(float *z, double spread, uint64_t seed)
         z[i] = (float)(spread * rng_normal(&r));
 }
 
-/* --- fast against defined
- * ------------------------------------------------------------------------------------------------------- */
+/* --- fast against defined --- */
 
 static uint64_t *local_bits(const uint64_t *allowed)
 {
@@ -198,8 +194,7 @@ static void temperatures_and_masks(void **state)
             }
 }
 
-/* --- defined against differences
- * ------------------------------------------------------------------------------------------------ */
+/* --- defined against differences --- */
 
 static void gradients_are_the_slopes(void **state)
 {

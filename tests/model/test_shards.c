@@ -21,8 +21,7 @@ enum { T = 40, ROWS = 17 };
 static char directory[64];
 static struct comm self;
 
-/* --- one batch
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- one batch --- */
 
 static uint32_t ids[T];
 static int32_t position[T], rows[ROWS];
@@ -51,9 +50,7 @@ static struct batch make_batch(uint64_t seed)
                           .last = true};
 }
 
-/* --- running
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- running --- */
 
 struct run {
     struct model *m;
@@ -121,8 +118,7 @@ static void end_run(struct run *r)
     mem_free(r->logits);
 }
 
-/* --- comparing
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- comparing --- */
 
 static void compare_logits(const struct run *part, const struct run *whole)
 {
@@ -223,9 +219,7 @@ static void compare_saved(const struct run *part)
     mem_free(original);
 }
 
-/* --- cases
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- cases --- */
 
 static void write_model(const struct model_config *c)
 {
