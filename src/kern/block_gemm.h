@@ -20,15 +20,15 @@ enum { TILE_ROWS = 6, TILE_VECTORS = 2 };
 enum { COLUMNS = TILE_VECTORS * VECTOR };
 
 static inline __attribute__((always_inline)) void tile_gemm(const int rows, float *c, int64_t ldc, const float *a,
-                                                             int64_t ai, int64_t ak, const float *b, int64_t ldb,
-                                                             int64_t K, bool accumulate)
+                                                            int64_t ai, int64_t ak, const float *b, int64_t ldb,
+                                                            int64_t K, bool accumulate)
 {
     vector sum[TILE_ROWS][TILE_VECTORS];
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
-        for (int v = 0; v < TILE_VECTORS; v++)
-            sum[i][v] = accumulate ? *(const vector *)(c + i * ldc + v * VECTOR) : (vector){0};
+    for (int v = 0; v < TILE_VECTORS; v++)
+        sum[i][v] = accumulate ? *(const vector *)(c + i * ldc + v * VECTOR) : (vector){0};
     for (int64_t k = 0; k < K; k++, a += ak, b += ldb) {
         vector row[TILE_VECTORS];
         UNROLL
@@ -37,14 +37,14 @@ static inline __attribute__((always_inline)) void tile_gemm(const int rows, floa
         UNROLL
         for (int i = 0; i < rows; i++)
             UNROLL
-            for (int v = 0; v < TILE_VECTORS; v++)
-                sum[i][v] += a[i * ai] * row[v];
+        for (int v = 0; v < TILE_VECTORS; v++)
+            sum[i][v] += a[i * ai] * row[v];
     }
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
-        for (int v = 0; v < TILE_VECTORS; v++)
-            *(vector *)(c + i * ldc + v * VECTOR) = sum[i][v];
+    for (int v = 0; v < TILE_VECTORS; v++)
+        *(vector *)(c + i * ldc + v * VECTOR) = sum[i][v];
 }
 
 /* c[M,N] from a[M,K] and b[K,N]. N is rounded up to COLUMNS: b and c must have room for that. */

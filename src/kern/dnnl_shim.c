@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-/* --- what changed from version 2 to 3: descriptors are handles, and made by other functions ------------------------------------ */
+/* --- what changed from version 2 to 3: descriptors are handles, and made by other functions --- */
 
 #if DNNL_VERSION_MAJOR < 3
 typedef dnnl_memory_desc_t description;
@@ -62,7 +62,7 @@ static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *pd, dnnl_engine_t en
 }
 #endif
 
-/* --- a multiplication ------------------------------------------------------------------------------------------------------------ */
+/* --- a multiplication --- */
 
 /* The handles that a run points at its operands: one set a thread, so that runs do not meet. */
 struct worker {
@@ -116,7 +116,8 @@ static dnnl_status_t make_worker(struct worker *w, dnnl_engine_t engine, const d
     return status == dnnl_success ? dnnl_memory_create(&w->scratch, scratch, engine, DNNL_MEMORY_NONE) : status;
 }
 
-static dnnl_status_t make_all(struct dnnl_multiply *x, const description *operands, const_dnnl_primitive_attr_t attributes)
+static dnnl_status_t make_all(struct dnnl_multiply *x, const description *operands,
+                              const_dnnl_primitive_attr_t attributes)
 {
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t status = describe_matmul(&pd, x->engine, &operands[0], &operands[1], &operands[2], attributes);
@@ -161,7 +162,8 @@ struct dnnl_multiply *dnnl_multiply_new(const struct dnnl_shape *shape, int thre
     if (status == dnnl_success)
         return x;
     err_set(e, ERR_ENVIRONMENT, "oneDNN %d.%d cannot multiply %s matrices of %d x %d x %d here (status %d)",
-            DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, dtype_name(shape->dtype), shape->m, shape->n, shape->k, (int)status);
+            DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, dtype_name(shape->dtype), shape->m, shape->n, shape->k,
+            (int)status);
     dnnl_multiply_free(x);
     return NULL;
 }
@@ -201,10 +203,8 @@ void dnnl_multiply_run(struct dnnl_multiply *x, int thread, float *c, const void
     dnnl_memory_set_data_handle(w->b, writable(b));
     dnnl_memory_set_data_handle(w->c, c);
     dnnl_memory_set_data_handle(w->scratch, scratch);
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, w->a},
-                                    {DNNL_ARG_WEIGHTS, w->b},
-                                    {DNNL_ARG_DST, w->c},
-                                    {DNNL_ARG_SCRATCHPAD, w->scratch}};
+    const dnnl_exec_arg_t args[] = {
+        {DNNL_ARG_SRC, w->a}, {DNNL_ARG_WEIGHTS, w->b}, {DNNL_ARG_DST, w->c}, {DNNL_ARG_SCRATCHPAD, w->scratch}};
     dnnl_status_t status = dnnl_primitive_execute(x->primitive, w->stream, 4, args);
     ASSERT(status == dnnl_success);
 }

@@ -1,4 +1,5 @@
-/* oneDNN's matrix product for one fixed shape, with the differences between its versions 2 and 3 hidden. Private to kern.
+/* oneDNN's matrix product for one fixed shape, with the differences between its versions 2 and 3 hidden. Private to
+ * kern.
  *
  * A multiplication is made once, with everything that it needs for each of its threads, and then neither fails nor
  * allocates. Each run uses one thread: its result does not depend on how many run beside it. */
@@ -11,8 +12,8 @@
 #include "base/dtype.h"
 #include "base/err.h"
 
-/* c[m,n] += a[m,k] b[k,n], all dense. a_by_k: memory rows of a run over k, [k,m]; b_by_k: [k,n], else [n,k]. a and b are
- * of type dtype (F32, BF16), c is f32. */
+/* c[m,n] += a[m,k] b[k,n], all dense. a_by_k: memory rows of a run over k, [k,m]; b_by_k: [k,n], else [n,k]. a and b
+ * are of type dtype (F32, BF16), c is f32. */
 struct dnnl_shape {
     int m, n, k;
     bool a_by_k, b_by_k;

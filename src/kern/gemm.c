@@ -14,7 +14,7 @@
 
 static struct {
     int threads;
-    float *workspaces; /* [threads][PANEL_FLOATS] */
+    float *workspaces;      /* [threads][PANEL_FLOATS] */
     struct gemm_dnnl *bf16; /* NULL: bf16 goes through panels of f32 */
 } door = {.threads = 1};
 
@@ -77,7 +77,7 @@ void gemm_stop(void)
     door.threads = 1;
 }
 
-/* --- one product -------------------------------------------------------------------------------------------------------------- */
+/* --- one product --- */
 
 static void sgemm_product(const struct product *p, int64_t m0, int64_t n0, int64_t m, int64_t n)
 {
@@ -149,7 +149,8 @@ static void run(const struct product *p)
         return;
     const struct tiles tiles = cut(p);
     const int64_t count = p->round && door.bf16 ? gemm_dnnl_tiles(p) : tiles.rows * tiles.cols;
-    /* OpenBLAS and oneDNN start threads of their own unless the parallel region around them has several, or this is one */
+    /* OpenBLAS and oneDNN start threads of their own unless the parallel region around them has several, or this is one
+     */
     const int before = omp_get_max_threads();
     omp_set_num_threads(1);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(kern_threads(p->M * p->N * p->K))
@@ -158,7 +159,7 @@ static void run(const struct product *p)
     omp_set_num_threads(before);
 }
 
-/* --- the door ----------------------------------------------------------------------------------------------------------------- */
+/* --- the door --- */
 
 static struct operand activations(const float *x, int64_t ld, bool by_inner)
 {

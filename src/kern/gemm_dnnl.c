@@ -31,7 +31,7 @@ struct gemm_dnnl {
     struct workspace *workspaces;
 };
 
-/* --- start ------------------------------------------------------------------------------------------------------------------------ */
+/* --- start --- */
 
 static size_t aligned(size_t n)
 {
@@ -63,8 +63,9 @@ static int make_workspaces(struct gemm_dnnl *g, struct err *e)
     g->size = (size_t)g->threads * one;
     g->memory = mem_try(g->size);
     if (!g->memory)
-        return err_set(e, ERR_ENVIRONMENT, "no memory for the GEMM workspaces of %d threads (%zu bytes): lower ranks.threads",
-                       g->threads, g->size);
+        return err_set(e, ERR_ENVIRONMENT,
+                       "no memory for the GEMM workspaces of %d threads (%zu bytes): lower ranks.threads", g->threads,
+                       g->size);
     g->workspaces = mem_array((size_t)g->threads, sizeof *g->workspaces);
     for (int t = 0; t < g->threads; t++) {
         char *at = g->memory + (size_t)t * one;
@@ -102,7 +103,7 @@ void gemm_dnnl_free(struct gemm_dnnl *g)
     mem_free(g);
 }
 
-/* --- tiles ------------------------------------------------------------------------------------------------------------------------ */
+/* --- tiles --- */
 
 /* A piece of a length: [at, at + size), in a panel of sizes[panel] >= size. */
 struct piece {
@@ -110,7 +111,8 @@ struct piece {
     int panel;
 };
 
-/* The smallest panel that holds the rest in at most three; above that one large panel wastes less time than four small. */
+/* The smallest panel that holds the rest in at most three; above that one large panel wastes less time than four small.
+ */
 static int rest_panel(int64_t rest, const int *sizes, int count)
 {
     for (int i = 0; i < count - 1; i++)

@@ -10,8 +10,8 @@
 
 struct gemm_dnnl;
 
-/* dtype of the panels: BF16, or F32 (which every CPU can, for tests). NULL and ERR_ENVIRONMENT if oneDNN cannot, or memory
- * is short. */
+/* dtype of the panels: BF16, or F32 (which every CPU can, for tests). NULL and ERR_ENVIRONMENT if oneDNN cannot, or
+ * memory is short. */
 struct gemm_dnnl *gemm_dnnl_new(enum dtype dtype, int threads, struct err *e);
 void gemm_dnnl_free(struct gemm_dnnl *g);
 

@@ -1,5 +1,5 @@
-/* The instruction set that the kernels use. Chosen once at start: login and compute nodes differ, and all ranks of a run
- * must use the same one ("bit for bit" means: same ISA, same library versions; SEMANTICS). */
+/* The instruction set that the kernels use. Chosen once at start: login and compute nodes differ, and all ranks of a
+ * run must use the same one ("bit for bit" means: same ISA, same library versions; SEMANTICS). */
 #ifndef RETORT_KERN_ISA_H
 #define RETORT_KERN_ISA_H
 

@@ -1,5 +1,6 @@
-/* How a kernel comes to exist once per instruction set: every op_*.c, panel*.c and convert.c is compiled for each level of isa.h,
- * with KERN_ISA as the suffix of its names, and isa.c calls the one in use through a table made from the list below.
+/* How a kernel comes to exist once per instruction set: every op_*.c, panel*.c and convert.c is compiled for each level
+ * of isa.h, with KERN_ISA as the suffix of its names, and isa.c calls the one in use through a table made from the list
+ * below.
  *
  * Private to kern. A kernel is written as `void KERNEL(name)(...)`; callers outside see name(...) from its own header.
  * What exists once (references, tables) stands in the same file under #ifdef KERN_ONCE. */
@@ -76,22 +77,21 @@
     X(void, embedding_backward,                                                                                        \
       (float *dw, const float *dx, const uint32_t *ids, int64_t first, int64_t rows, int64_t T, int64_t D),            \
       (dw, dx, ids, first, rows, T, D))                                                                                \
-    X(void, convert_f32_to_bf16, (uint16_t *y, const float *x, int64_t n), (y, x, n))                                  \
+    X(void, convert_f32_to_bf16, (uint16_t * y, const float *x, int64_t n), (y, x, n))                                 \
     X(void, convert_bf16_to_f32, (float *y, const uint16_t *x, int64_t n), (y, x, n))                                  \
-    X(void, convert_f32_to_f16, (uint16_t *y, const float *x, int64_t n), (y, x, n))                                   \
+    X(void, convert_f32_to_f16, (uint16_t * y, const float *x, int64_t n), (y, x, n))                                  \
     X(void, convert_f16_to_f32, (float *y, const uint16_t *x, int64_t n), (y, x, n))                                   \
     X(void, dequantize, (float *y, const void *x, enum dtype type, int64_t n), (y, x, type, n))                        \
-    X(void, panel_product,                                                                                             \
-      (const struct product *p, float *workspace, int64_t m0, int64_t n0, int64_t m, int64_t n),                       \
+    X(void, panel_product, (const struct product *p, float *workspace, int64_t m0, int64_t n0, int64_t m, int64_t n),  \
       (p, workspace, m0, n0, m, n))                                                                                    \
     X(void, panel_pack,                                                                                                \
       (void *to, enum dtype to_type, int64_t ld_to, int64_t to_rows, const void *from, enum dtype from_type,           \
        int64_t ld_from, int64_t rows, int64_t cols),                                                                   \
       (to, to_type, ld_to, to_rows, from, from_type, ld_from, rows, cols))
 
-#define KERN_DECLARE(result, name, parameters, arguments)                                                              \
-    result name##_plain parameters;                                                                                    \
-    result name##_avx2 parameters;                                                                                     \
+#define KERN_DECLARE(result, name, parameters, arguments) \
+    result name##_plain parameters;                       \
+    result name##_avx2 parameters;                        \
     result name##_avx512 parameters;
 KERNELS(KERN_DECLARE)
 #undef KERN_DECLARE

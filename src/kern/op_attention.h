@@ -1,7 +1,8 @@
 /* Causal self-attention over packed documents, in blocks with a running softmax (Dao 2023, FlashAttention-2): a T x T
  * matrix never exists. Grouped queries: query head h reads key/value head kv_of[h].
  *
- *     s[i,j] = scale * q_i . k_j  for j <= i in i's document;  out_i = sum_j softmax(s_i)_j v_j;  lse_i = log sum_j exp(s_ij)
+ *     s[i,j] = scale * q_i . k_j  for j <= i in i's document;  out_i = sum_j softmax(s_i)_j v_j;  lse_i = log sum_j
+ * exp(s_ij)
  *
  * T tokens are cut into documents: document n is tokens [start[n], start[n+1]), start[documents] = T. Rows of q and out
  * hold H heads of D values, rows of k and v hold K heads; ld*: elements from one token to the next.

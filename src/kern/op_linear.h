@@ -5,10 +5,10 @@
 
 #include <stdint.h>
 
-void vector_add(float *y, const float *x, int64_t n);                 /* y += x */
-void vector_axpy(float *y, float a, const float *x, int64_t n);       /* y += a x */
-void vector_scale(float *y, float a, int64_t n);                      /* y *= a */
-double vector_sum_squares(const float *x, int64_t n);                 /* in f64 */
+void vector_add(float *y, const float *x, int64_t n);           /* y += x */
+void vector_axpy(float *y, float a, const float *x, int64_t n); /* y += a x */
+void vector_scale(float *y, float a, int64_t n);                /* y *= a */
+double vector_sum_squares(const float *x, int64_t n);           /* in f64 */
 int64_t vector_count_not_finite(const float *x, int64_t n);
 
 /* y[T,N] += b[N] on every row; and its backward db[N] += sum over rows of dy, in the order of rows. */

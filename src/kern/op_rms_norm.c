@@ -23,7 +23,7 @@ static void forward_row(float *r, float *y, const float *x, const float *g, floa
 void KERNEL(rms_norm_forward)(float *r, float *y, int64_t ldy, const float *x, int64_t ldx, const float *g, float eps,
                               int64_t T, int64_t D)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T * D))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(T *D))
     for (int64_t t = 0; t < T; t++)
         forward_row(r + t, y + t * ldy, x + t * ldx, g, eps, D);
 }
@@ -58,12 +58,12 @@ static void backward_gain(float *dg, const float *dy, int64_t lddy, const float 
 void KERNEL(rms_norm_backward)(float *dx, int64_t lddx, float *dg, const float *dy, int64_t lddy, const float *x,
                                int64_t ldx, const float *g, const float *r, int64_t T, int64_t D)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T * D))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(T *D))
     for (int64_t t = 0; t < T; t++)
         backward_row(dx + t * lddx, dy + t * lddy, x + t * ldx, g, r[t], D);
     if (!dg)
         return;
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T * D))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(T *D))
     for (int64_t i = 0; i < D; i += COLUMNS)
         backward_gain(dg + i, dy + i, lddy, x + i, ldx, r, T, D - i < COLUMNS ? D - i : COLUMNS);
 }

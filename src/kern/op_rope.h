@@ -19,8 +19,8 @@ struct rope_scaling {
 /* w[D/2], computed in f64 and rounded once. scaling may be NULL. */
 void rope_frequencies(float *w, int64_t D, double theta, const struct rope_scaling *scaling);
 
-/* cos_table, sin_table [positions, D/2] for positions 0 .. positions-1. The angle is p * w in f32, as Hugging Face's own
- * modelling code has it; cos and sin of that angle in f64, rounded. */
+/* cos_table, sin_table [positions, D/2] for positions 0 .. positions-1. The angle is p * w in f32, as Hugging Face's
+ * own modelling code has it; cos and sin of that angle in f64, rounded. */
 void rope_table(float *cos_table, float *sin_table, const float *w, int64_t positions, int64_t D);
 
 /* In place on x[T, H, D] (row stride ldx >= H*D): rotates row t by position[t]. direction +1: forward; -1: the backward

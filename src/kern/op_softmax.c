@@ -9,7 +9,8 @@ enum {
     WORK = 8     /* one exp costs about as much as so many additions */
 };
 
-/* x[i] = z[i] * scale, -INFINITY where bit i of word is not set; n <= 64. Lane masks instead of shifts: every ISA has them. */
+/* x[i] = z[i] * scale, -INFINITY where bit i of word is not set; n <= 64. Lane masks instead of shifts: every ISA has
+ * them. */
 static void load_word(float *x, const float *z, float scale, uint64_t word, int64_t n)
 {
     uint32_t bit[32];
@@ -58,7 +59,7 @@ static float row_max(const float *z, float scale, const uint64_t *allowed, int64
 void KERNEL(softmax_max)(float *max, const float *z, int64_t ld, float scale, const uint64_t *allowed, int64_t T,
                          int64_t V)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T * V))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(T *V))
     for (int64_t t = 0; t < T; t++)
         max[t] = row_max(z + t * ld, scale, allowed, V);
 }
@@ -85,10 +86,10 @@ static float row_sum(const float *z, float scale, float shift, const uint64_t *a
     return (float)sum;
 }
 
-void KERNEL(softmax_sum)(float *sum, const float *z, int64_t ld, float scale, const float *max,
-                         const uint64_t *allowed, int64_t T, int64_t V)
+void KERNEL(softmax_sum)(float *sum, const float *z, int64_t ld, float scale, const float *max, const uint64_t *allowed,
+                         int64_t T, int64_t V)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T * V * WORK))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(T *V *WORK))
     for (int64_t t = 0; t < T; t++)
         sum[t] = row_sum(z + t * ld, scale, shift_of(max[t]), allowed, V);
 }
@@ -108,14 +109,14 @@ static void row_probabilities(float *p, const float *z, float scale, float shift
 void KERNEL(softmax_probabilities)(float *p, int64_t ldp, const float *z, int64_t ld, float scale, const float *lse,
                                    const uint64_t *allowed, int64_t T, int64_t V)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T * V * WORK))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(T *V *WORK))
     for (int64_t t = 0; t < T; t++)
         row_probabilities(p + t * ldp, z + t * ld, scale, shift_of(lse[t]), allowed, V);
 }
 
 void KERNEL(vector_exp)(float *y, const float *x, int64_t n)
 {
-#pragma omp parallel for simd schedule(static) num_threads(kern_threads(n * WORK))
+#pragma omp parallel for simd schedule(static) num_threads(kern_threads(n *WORK))
     for (int64_t i = 0; i < n; i++)
         y[i] = exp_one(x[i]);
 }

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* max[T] = max_j z[t,j] * scale over the allowed j; -INFINITY if there is none. allowed: NULL (all), or a bit set, bit j
- * of word j / 64. */
+/* max[T] = max_j z[t,j] * scale over the allowed j; -INFINITY if there is none. allowed: NULL (all), or a bit set, bit
+ * j of word j / 64. */
 void softmax_max(float *max, const float *z, int64_t ld, float scale, const uint64_t *allowed, int64_t T, int64_t V);
 
 /* sum[T] = sum_j exp(z[t,j] * scale - max[t]) over the allowed j. */

@@ -14,7 +14,7 @@ static inline float sigmoid(float z)
 void KERNEL(swiglu_forward)(float *h, int64_t ldh, const float *gate, int64_t ldg, const float *up, int64_t ldu,
                             int64_t T, int64_t F)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T * F * WORK))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(T *F *WORK))
     for (int64_t t = 0; t < T; t++) {
         float *ht = h + t * ldh;
         const float *gt = gate + t * ldg, *ut = up + t * ldu;
@@ -27,7 +27,7 @@ void KERNEL(swiglu_forward)(float *h, int64_t ldh, const float *gate, int64_t ld
 void KERNEL(swiglu_backward)(float *dgate, int64_t lddg, float *dup, int64_t lddu, const float *dh, int64_t lddh,
                              const float *gate, int64_t ldg, const float *up, int64_t ldu, int64_t T, int64_t F)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T * F * WORK))
+#pragma omp parallel for schedule(static) num_threads(kern_threads(T *F *WORK))
     for (int64_t t = 0; t < T; t++) {
         float *dgt = dgate + t * lddg, *dut = dup + t * lddu;
         const float *dht = dh + t * lddh, *gt = gate + t * ldg, *ut = up + t * ldu;

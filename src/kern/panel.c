@@ -35,8 +35,10 @@ static struct left load_left(float *panel, const struct product *p, int64_t m0, 
     const bool direct = operand_is_direct(p, a);
     const int64_t ld = direct ? a->ld : a->by_inner ? m : k;
     for (int64_t r = 0; !direct && r < (a->by_inner ? k : m); r++)
-        load_row(panel + r * ld, a->by_inner ? operand_at(a, m0, k0 + r) : operand_at(a, m0 + r, k0), a->dtype, ld, p->round);
-    return (struct left){.at = direct ? operand_at(a, m0, k0) : panel, .ai = a->by_inner ? 1 : ld, .ak = a->by_inner ? ld : 1};
+        load_row(panel + r * ld, a->by_inner ? operand_at(a, m0, k0 + r) : operand_at(a, m0 + r, k0), a->dtype, ld,
+                 p->round);
+    return (struct left){
+        .at = direct ? operand_at(a, m0, k0) : panel, .ai = a->by_inner ? 1 : ld, .ak = a->by_inner ? ld : 1};
 }
 
 /* strip[k, COLUMNS] of operand b from memory rows that run over k: transposed in squares of 4 on the way. */

@@ -1,6 +1,6 @@
 /* The engine for operands that are not f32 as they lie: bf16 weights, or f32 that counts as bf16, where the CPU has no
- * bf16 product. They become f32 on their way into panels, which are multiplied in registers; so conversion costs no pass
- * over memory of its own. Private to kern. */
+ * bf16 product. They become f32 on their way into panels, which are multiplied in registers; so conversion costs no
+ * pass over memory of its own. Private to kern. */
 #ifndef RETORT_KERN_PANEL_H
 #define RETORT_KERN_PANEL_H
 

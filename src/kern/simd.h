@@ -53,9 +53,9 @@ static inline uint32_t bits_of_float(float x)
     return bits;
 }
 
-/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2) / 2. The polynomial is the minimax fit of (exp(r) - 1 - r) / r^2
- * (relative error of exp 3e-9). 2^n comes in two factors, since 2^128 and half of 2^-126 are no normal floats; where the
- * product is below them the result is 0. Written so that a loop over it vectorises: no branch, no call. */
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2) / 2. The polynomial is the minimax fit of (exp(r) - 1 - r) /
+ * r^2 (relative error of exp 3e-9). 2^n comes in two factors, since 2^128 and half of 2^-126 are no normal floats;
+ * where the product is below them the result is 0. Written so that a loop over it vectorises: no branch, no call. */
 static inline float exp_one(float x)
 {
     const float round = 0x1.8p23f; /* adding it leaves the nearest integer in the low bits */

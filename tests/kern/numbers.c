@@ -52,8 +52,8 @@ void assert_same(const char *name, const void *a, const void *b, int64_t n, int6
             fail_msg("%s: element %ld of %ld has other bits", name, (long)i, (long)n);
 }
 
-void assert_gradient(const char *name, float *p, const float *gradient, int64_t n, double (*loss)(void *), void *context,
-                     double tolerance)
+void assert_gradient(const char *name, float *p, const float *gradient, int64_t n, double (*loss)(void *),
+                     void *context, double tolerance)
 {
     double largest = 0;
     for (int64_t i = 0; i < n; i++)

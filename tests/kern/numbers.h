@@ -16,9 +16,9 @@ void assert_close(const char *name, const float *a, const float *b, int64_t n, d
 /* The same bits. */
 void assert_same(const char *name, const void *a, const void *b, int64_t n, int64_t size);
 
-/* dL/dp[i] for each of n parameters p against (L(p + h) - L(p - h)) / 2h, h relative to p. Fails where it is further off
- * than tolerance * (|numeric| + scale of the gradient). */
-void assert_gradient(const char *name, float *p, const float *gradient, int64_t n, double (*loss)(void *), void *context,
-                     double tolerance);
+/* dL/dp[i] for each of n parameters p against (L(p + h) - L(p - h)) / 2h, h relative to p. Fails where it is further
+ * off than tolerance * (|numeric| + scale of the gradient). */
+void assert_gradient(const char *name, float *p, const float *gradient, int64_t n, double (*loss)(void *),
+                     void *context, double tolerance);
 
 #endif

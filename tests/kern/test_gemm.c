@@ -1,5 +1,5 @@
-/* The GEMM door against double sums: all three products in f32 and bf16, weights of both types, shapes from one element to
- * several tiles and panels, rows further apart than they are wide; the same bits whatever the number of threads. */
+/* The GEMM door against double sums: all three products in f32 and bf16, weights of both types, shapes from one element
+ * to several tiles and panels, rows further apart than they are wide; the same bits whatever the number of threads. */
 #include "numbers.h"
 
 #include "test.h"
@@ -152,7 +152,8 @@ static void test_threads(void **state)
     gemm_stop();
 }
 
-/* The engine that multiplies bf16 where the CPU can, here on panels of f32: the same packing, cutting and primitives. */
+/* The engine that multiplies bf16 where the CPU can, here on panels of f32: the same packing, cutting and primitives.
+ */
 static void check_dnnl(struct gemm_dnnl *g, int64_t M, int64_t rows, int64_t cols, bool accumulate)
 {
     struct fixture f;
@@ -179,7 +180,8 @@ static void check_dnnl(struct gemm_dnnl *g, int64_t M, int64_t rows, int64_t col
 static void test_dnnl(void **state)
 {
     (void)state;
-    static const int64_t shapes[][3] = {{1, 1, 1}, {0, 5, 7}, {17, 576, 64}, {270, 21, 5}, {9, 290, 1100}, {65, 130, 600}};
+    static const int64_t shapes[][3] = {{1, 1, 1},    {0, 5, 7},      {17, 576, 64},
+                                        {270, 21, 5}, {9, 290, 1100}, {65, 130, 600}};
     struct err e = {0};
     omp_set_num_threads(1);
     struct gemm_dnnl *g = gemm_dnnl_new(DTYPE_F32, 2, &e);
@@ -219,12 +221,8 @@ static void test_start_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_rounding),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_dnnl),
-        cmocka_unit_test(test_dnnl_refusal),
-        cmocka_unit_test(test_start_stop),
+        cmocka_unit_test(test_shapes), cmocka_unit_test(test_rounding),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_dnnl),   cmocka_unit_test(test_dnnl_refusal), cmocka_unit_test(test_start_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

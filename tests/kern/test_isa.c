@@ -55,6 +55,7 @@ static void test_use(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cap), cmocka_unit_test(test_names), cmocka_unit_test(test_use)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cap), cmocka_unit_test(test_names),
+                                       cmocka_unit_test(test_use)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

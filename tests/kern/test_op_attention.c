@@ -1,5 +1,5 @@
-/* Attention against its definition in double and against differences: packed documents, uneven grouping of heads, widths
- * that fill no vector, rows further apart than they are wide; the same bits whatever the number of threads. */
+/* Attention against its definition in double and against differences: packed documents, uneven grouping of heads,
+ * widths that fill no vector, rows further apart than they are wide; the same bits whatever the number of threads. */
 #include "numbers.h"
 
 #include "test.h"
@@ -15,9 +15,9 @@ enum { GAP = 3 }; /* between rows: must be neither read into results nor written
 
 struct fixture {
     struct attention_shape s;
-    float *q, *k, *v, *dout;                                                      /* inputs */
-    float *out, *lse, *dq, *dk, *dv, *delta;                                      /* of the kernels */
-    float *out_ref, *lse_ref, *dq_ref, *dk_ref, *dv_ref, *delta_ref;              /* of the definition */
+    float *q, *k, *v, *dout;                                         /* inputs */
+    float *out, *lse, *dq, *dk, *dv, *delta;                         /* of the kernels */
+    float *out_ref, *lse_ref, *dq_ref, *dk_ref, *dv_ref, *delta_ref; /* of the definition */
 };
 
 static const float UNTOUCHED = 77.5f;
@@ -32,8 +32,8 @@ static int64_t k_size(const struct attention_shape *s)
     return s->T * s->ldk;
 }
 
-static void fixture_init(struct fixture *f, const int32_t *start, int documents, int H, int K, int D, const int32_t *kv_of,
-                         float size)
+static void fixture_init(struct fixture *f, const int32_t *start, int documents, int H, int K, int D,
+                         const int32_t *kv_of, float size)
 {
     struct attention_shape *s = &f->s;
     *s = (struct attention_shape){.T = start[documents],
@@ -99,14 +99,10 @@ static void test_shapes(void **state)
         int documents, H, K, D;
         int32_t kv_of[8];
     } cases[] = {
-        {one, 1, 1, 1, 1, {0}},
-        {one, 1, 2, 1, 64, {0, 0}},
-        {block, 1, 2, 2, 64, {0, 1}},
-        {more, 1, 3, 1, 16, {0, 0, 0}},
-        {packed, 6, 4, 2, 5, {0, 0, 0, 1}}, /* two ranks of a 9-head, 3-KV-head model look like this */
-        {packed, 6, 3, 2, 37, {1, 0, 1}},
-        {packed, 6, 2, 1, 128, {0, 0}},
-        {packed, 6, 1, 1, 256, {0}},
+        {one, 1, 1, 1, 1, {0}},           {one, 1, 2, 1, 64, {0, 0}},         {block, 1, 2, 2, 64, {0, 1}},
+        {more, 1, 3, 1, 16, {0, 0, 0}},   {packed, 6, 4, 2, 5, {0, 0, 0, 1}}, /* two ranks of a 9-head, 3-KV-head model
+                                                                                 look like this */
+        {packed, 6, 3, 2, 37, {1, 0, 1}}, {packed, 6, 2, 1, 128, {0, 0}},     {packed, 6, 1, 1, 256, {0}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct fixture f;
@@ -211,7 +207,8 @@ static void test_decode(void **state)
         struct fixture f;
         fixture_init(&f, start, 1, 5, 2, 19, kv_of, 2);
         attention_forward_ref(f.out_ref, f.lse_ref, f.q, f.k, f.v, &f.s);
-        attention_decode(f.out, f.q + last * f.s.ldq, f.k, f.s.ldk, f.v, f.s.ldv, lengths[i], 5, 2, 19, kv_of, f.s.scale);
+        attention_decode(f.out, f.q + last * f.s.ldq, f.k, f.s.ldk, f.v, f.s.ldv, lengths[i], 5, 2, 19, kv_of,
+                         f.s.scale);
         assert_close("out", f.out, f.out_ref + last * f.s.ldo, 5 * 19, 4e-6);
         fixture_release(&f);
     }

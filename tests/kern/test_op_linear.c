@@ -253,10 +253,14 @@ static void test_adamw_slices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),           cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_not_finite),        cmocka_unit_test(test_bias),
-        cmocka_unit_test(test_dropout_definition), cmocka_unit_test(test_dropout_shards),
-        cmocka_unit_test(test_dropout_rate),      cmocka_unit_test(test_adamw),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_bias),
+        cmocka_unit_test(test_dropout_definition),
+        cmocka_unit_test(test_dropout_shards),
+        cmocka_unit_test(test_dropout_rate),
+        cmocka_unit_test(test_adamw),
         cmocka_unit_test(test_adamw_slices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* The ops that work row by row (RMS norm, SwiGLU, rotary positions, embedding): each against its definition in double and
- * its backward against differences, with rows further apart than they are wide and widths that fill no vector. */
+/* The ops that work row by row (RMS norm, SwiGLU, rotary positions, embedding): each against its definition in double
+ * and its backward against differences, with rows further apart than they are wide and widths that fill no vector. */
 #include "numbers.h"
 
 #include "test.h"
@@ -244,7 +244,8 @@ static void test_rope(void **state)
     (void)state;
     const int32_t position[ROPE_T] = {0, 1, 2, 0, 1, 2000, 2099};
     const int64_t ld = H * ROPE_D + GAP, n = ROPE_T * ld;
-    float w[ROPE_D / 2], *c = constant_floats(POSITIONS * ROPE_D / 2, 0), *s = constant_floats(POSITIONS * ROPE_D / 2, 0);
+    float w[ROPE_D / 2], *c = constant_floats(POSITIONS * ROPE_D / 2, 0),
+                         *s = constant_floats(POSITIONS * ROPE_D / 2, 0);
     rope_frequencies(w, ROPE_D, 10000, NULL);
     rope_table(c, s, w, POSITIONS, ROPE_D);
     float *x = random_floats(1, n, 1), *x_ref = random_floats(1, n, 1), *x_before = random_floats(1, n, 1);
@@ -350,10 +351,16 @@ static void test_embedding(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_norm),           cmocka_unit_test(test_norm_gradient), cmocka_unit_test(test_norm_threads),
-        cmocka_unit_test(test_swiglu),         cmocka_unit_test(test_swiglu_extremes),
-        cmocka_unit_test(test_swiglu_gradient), cmocka_unit_test(test_rope),          cmocka_unit_test(test_rope_gradient),
-        cmocka_unit_test(test_rope_scaling),   cmocka_unit_test(test_embedding),
+        cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_norm_gradient),
+        cmocka_unit_test(test_norm_threads),
+        cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_swiglu_extremes),
+        cmocka_unit_test(test_swiglu_gradient),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_rope_gradient),
+        cmocka_unit_test(test_rope_scaling),
+        cmocka_unit_test(test_embedding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* exp() to 2 ulp over its whole range, and the parts of a softmax against double sums, with and without a set of allowed
- * ids, for rows that fill neither words, nor blocks, nor vectors. */
+/* exp() to 2 ulp over its whole range, and the parts of a softmax against double sums, with and without a set of
+ * allowed ids, for rows that fill neither words, nor blocks, nor vectors. */
 #include "numbers.h"
 
 #include "test.h"
@@ -50,7 +50,8 @@ static void test_exp_near_multiples(void **state)
 static void test_exp_edges(void **state)
 {
     (void)state;
-    float x[] = {0, -0.0f, -INFINITY, INFINITY, NAN, -88, -1e30f, 89, 1e30f, 1e-30f, -87.4f, 88.7228f, 0, 0, 0, 0, 0, 0};
+    float x[] = {0,      -0.0f,  -INFINITY, INFINITY, NAN, -88, -1e30f, 89, 1e30f,
+                 1e-30f, -87.4f, 88.7228f,  0,        0,   0,   0,      0,  0};
     enum { N = sizeof x / sizeof *x };
     float y[N];
     vector_exp(y, x, N);

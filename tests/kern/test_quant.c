@@ -1,5 +1,5 @@
-/* Conversions, bit for bit: against files made by the `gguf` package and PyTorch (tools/reference/kern_quant.py), against
- * every f16 there is, and array against single element. */
+/* Conversions, bit for bit: against files made by the `gguf` package and PyTorch (tools/reference/kern_quant.py),
+ * against every f16 there is, and array against single element. */
 #include "numbers.h"
 
 #include "test.h"
@@ -153,9 +153,12 @@ static void test_plain_types(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks), cmocka_unit_test(test_casts),
-        cmocka_unit_test(test_every_f16), cmocka_unit_test(test_nan),
-        cmocka_unit_test(test_bf16_is_upper_half), cmocka_unit_test(test_plain_types),
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_casts),
+        cmocka_unit_test(test_every_f16),
+        cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_bf16_is_upper_half),
+        cmocka_unit_test(test_plain_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
