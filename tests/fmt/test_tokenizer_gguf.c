@@ -234,7 +234,7 @@ static void bos_is_added_where_the_model_expects_it(void **state)
     }
 }
 
-/* "abc" can be cut as ab|c and a|bc; the better score decides which comes first. */
+/* Of "abc" ab or bc is a token; the better score decides which. */
 static const char *const scored[] = {"<unk>", "<s>", "</s>", "<0x0A>", "\xe2\x96\x81", "a",
                                      "b",     "c",   "ab",   "bc",     "abc"};
 static const int scored_types[] = {2, 3, 3, 6, 1, 1, 1, 1, 1, 1, 1};
@@ -262,9 +262,10 @@ static void scores_become_merges(void **state)
     struct tokenizer *t = NULL;
     struct maker m = start_scored(-5, -6);
     assert_done(finish(&m, &t, &e), &e);
-    CHECK_IDS(t, "abc", 4, 10);
+    CHECK_IDS(t, "abc", 4, 8, 7);
+    CHECK_IDS(t, "abb", 4, 10);
     CHECK_IDS(t, "bc ab\n", 4, 9, 4, 8, 3);
-    CHECK_IDS(t, "abbc", 4, 8, 9);
+    CHECK_IDS(t, "abbc", 4, 8, 9);          /* bc before abb */
     CHECK_IDS(t, "zz</s>a", 4, 0, 2, 4, 5); /* neighbouring unknowns are one; every part gets its own mark */
     assert_int_equal(tokenizer_bos(t), 1);
     assert_int_equal(tokenizer_eos(t), 2);
@@ -281,7 +282,34 @@ static void scores_become_merges(void **state)
     m = start_scored(-9, -6); /* now b joins c before a can have it */
     assert_done(finish(&m, &t, &e), &e);
     CHECK_IDS(t, "bab", 4, 6, 8);
-    CHECK_IDS(t, "abcb", 4, 10, 6);
+    CHECK_IDS(t, "abcb", 4, 5, 9, 6);
+    tokenizer_close(t);
+}
+
+/* "abc" as ab c or as a bc. */
+static struct tokenizer *open_overlap(float ab, float bc)
+{
+    static const char *const texts[] = {"<unk>", "\xe2\x96\x81", "a", "b", "c", "ab", "bc"};
+    static const int kinds[] = {2, 1, 1, 1, 1, 1, 1};
+    const float scores[] = {0, -1, -2, -3, -4, ab, bc};
+    struct err e = {0};
+    struct tokenizer *t = NULL;
+    struct maker m = start("llama", NULL);
+    put_texts(&m, "tokenizer.ggml.tokens", texts, 7);
+    put_types(&m, kinds, 7);
+    put_scores(&m, scores, 7);
+    assert_done(finish(&m, &t, &e), &e);
+    return t;
+}
+
+static void the_better_score_wins_where_pieces_overlap(void **state)
+{
+    (void)state;
+    struct tokenizer *t = open_overlap(-5, -6);
+    CHECK_IDS(t, "abc", 1, 5, 4);
+    tokenizer_close(t);
+    t = open_overlap(-6, -5);
+    CHECK_IDS(t, "abc", 1, 2, 6);
     tokenizer_close(t);
 }
 
@@ -314,7 +342,7 @@ static void what_is_written_opens_as_the_same_tokenizer(void **state)
     assert_int_equal(tokenizer_eos(again), 2);
     assert_true(tokenizer_adds_bos(again));
     assert_string_equal(tokenizer_chat_template(again), "{{ \"x\" }}\n");
-    CHECK_IDS(again, "abc", 4, 10);
+    CHECK_IDS(again, "abc", 4, 8, 7);
     tokenizer_close(t);
     tokenizer_close(again);
     assert_done(file_remove_tree(directory, &e), &e);
@@ -392,6 +420,7 @@ int main(void)
         cmocka_unit_test(types_say_what_a_token_is),
         cmocka_unit_test(bos_is_added_where_the_model_expects_it),
         cmocka_unit_test(scores_become_merges),
+        cmocka_unit_test(the_better_score_wins_where_pieces_overlap),
         cmocka_unit_test(without_the_prefix_no_mark_is_put_in_front),
         cmocka_unit_test(what_is_written_opens_as_the_same_tokenizer),
         cmocka_unit_test(what_we_do_not_have_is_refused_by_name),
