@@ -3,13 +3,14 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "kern/isa.h"
 #include "kern/op_softmax.h"
 
 /* log e of what takes no part: its exponential is 0, and so is its product with it */
 #define NO_PART_LOG (-1e4f)
 #define NO_PART (-0.0f)
 
-enum { PIECE_BLOCKS = 8 }; /* a piece of a row, with its logarithms, stays in L1 */
+enum { PIECE_BLOCKS = 16 }; /* a piece of a row, with its logarithms, stays in L1 */
 
 static void *again(void *p, int64_t count, size_t size)
 {
@@ -77,50 +78,104 @@ static void mark_not_allowed(const struct rows *r, int64_t block, float *to, flo
     }
 }
 
-static double block_sum(const float *e, int64_t n)
+/* Eight sums side by side, as two vectors of four, on any instruction set: the bits do not depend on it, only the time.
+ */
+enum { LANES = 4 };
+typedef float floats __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t keys __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef double doubles __attribute__((vector_size(8 * LANES)));
+
+struct block_sums {
+    double mass, dot; /* sum of e; sum of e x */
+    float max;        /* of e, at least 0 */
+};
+
+struct lane_sums {
+    doubles mass, dot;
+    keys max; /* bits of an e: of what is not negative, larger bits are larger values */
+};
+
+static inline __attribute__((always_inline)) void sum_lanes(struct lane_sums *s, const float *e, const float *x)
 {
-    double s = 0;
-#pragma omp simd reduction(+ : s)
-    for (int64_t j = 0; j < n; j++)
-        s += (double)e[j];
-    return s;
+    const floats a = *(const floats *)e, product = a * *(const floats *)x;
+    const keys key = (keys)a, larger = key > s->max;
+    s->mass += __builtin_convertvector(a, doubles);
+    s->dot += __builtin_convertvector(product, doubles);
+    s->max = (key & larger) | (s->max & ~larger);
 }
 
-static double block_dot(const float *e, const float *x, int64_t n)
+static inline __attribute__((always_inline)) void sum_block(struct block_sums *to, const float *e, const float *x,
+                                                            int64_t n)
 {
-    double s = 0;
-#pragma omp simd reduction(+ : s)
-    for (int64_t j = 0; j < n; j++)
-        s += (double)e[j] * (double)x[j];
-    return s;
+    struct lane_sums s, t;
+    s.mass = s.dot = t.mass = t.dot = (doubles){0};
+    s.max = t.max = (keys){0};
+    const int64_t whole = n - n % (2 * LANES);
+    for (int64_t j = 0; j < whole; j += 2 * LANES) {
+        sum_lanes(&s, e + j, x + j);
+        sum_lanes(&t, e + j + LANES, x + j + LANES);
+    }
+    int32_t max = 0;
+    *to = (struct block_sums){0};
+    s.mass += t.mass;
+    s.dot += t.dot;
+    for (int i = 0; i < LANES; i++) {
+        to->mass += s.mass[i];
+        to->dot += s.dot[i];
+        max = s.max[i] > max ? s.max[i] : max;
+        max = t.max[i] > max ? t.max[i] : max;
+    }
+    memcpy(&to->max, &max, sizeof max);
+    for (int64_t j = whole; j < n; j++) {
+        to->mass += (double)e[j];
+        to->dot += (double)(e[j] * x[j]);
+        to->max = e[j] > to->max ? e[j] : to->max;
+    }
 }
 
-static float block_maximum(const float *e, int64_t n)
+typedef void sum_block_function(struct block_sums *to, const float *e, const float *x, int64_t n);
+
+static void sum_block_plain(struct block_sums *to, const float *e, const float *x, int64_t n)
 {
-    float m = 0;
-#pragma omp simd reduction(max : m)
-    for (int64_t j = 0; j < n; j++)
-        m = e[j] > m ? e[j] : m;
-    return m;
+    sum_block(to, e, x, n);
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static void sum_block_avx2(struct block_sums *to, const float *e, const float *x,
+                                                           int64_t n)
+{
+    sum_block(to, e, x, n);
+}
+#else
+#define sum_block_avx2 sum_block_plain
+#endif
+
+static sum_block_function *sum_block_of_isa(void)
+{
+    return isa_used() >= ISA_AVX2 ? sum_block_avx2 : sum_block_plain;
 }
 
 /* Blocks first .. end - 1 of a row: one call of the kernel for all of them. */
 static void piece_exponentials(struct rows *r, int64_t row, int64_t first, int64_t end)
 {
     float logs[PIECE_BLOCKS * ROW_BLOCK], *x = logs, *e = row_block(r, row, first);
+    const float scale = r->scale, max = r->max[row];
     const int64_t size = (end - first - 1) * ROW_BLOCK + rows_block_size(r, end - 1);
 #pragma omp simd
     for (int64_t j = 0; j < size; j++)
-        x[j] = e[j] * r->scale - r->max[row];
+        x[j] = e[j] * scale - max;
     for (int64_t b = first; r->allowed && b < end; b++)
         mark_not_allowed(r, b, x + (b - first) * ROW_BLOCK, NO_PART_LOG);
     vector_exp(e, x, size);
+    sum_block_function *const sum = sum_block_of_isa();
     for (int64_t b = first; b < end; b++, e += ROW_BLOCK, x += ROW_BLOCK) {
-        const int64_t n = rows_block_size(r, b), at = row * r->blocks + b;
-        r->block_mass[at] = block_sum(e, n);
-        r->block_max[at] = block_maximum(e, n);
-        r->sums[2 * row] += r->block_mass[at];
-        r->sums[2 * row + 1] += block_dot(e, x, n);
+        const int64_t at = row * r->blocks + b;
+        struct block_sums s;
+        sum(&s, e, x, rows_block_size(r, b));
+        r->block_mass[at] = s.mass;
+        r->block_max[at] = s.max;
+        r->sums[2 * row] += s.mass;
+        r->sums[2 * row + 1] += s.dot;
         if (r->allowed)
             mark_not_allowed(r, b, e, NO_PART);
     }
@@ -155,6 +210,7 @@ static int64_t count_head(const struct rows *r, int64_t row)
             continue;
         const float *e = row_block(r, row, b);
         const int64_t n = rows_block_size(r, b);
+#pragma omp simd reduction(+ : count)
         for (int64_t j = 0; j < n; j++)
             count += row_key(e[j]) > cut;
     }
@@ -166,6 +222,14 @@ void rows_count_heads(struct rows *r)
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < r->count; row++)
         r->head_count[row] = count_head(r, row);
+}
+
+static double mass_of(const float *e, int64_t n)
+{
+    double s = 0;
+    for (int64_t j = 0; j < n; j++)
+        s += (double)e[j];
+    return s;
 }
 
 void row_take_head(struct rows *r, int64_t row, uint32_t first_id, uint32_t *ids, float *p)
@@ -186,7 +250,7 @@ void row_take_head(struct rows *r, int64_t row, uint32_t first_id, uint32_t *ids
             *p++ = (float)((double)e[j] / r->sums[2 * row]);
             e[j] = NO_PART;
         }
-        r->block_mass[row * r->blocks + b] = block_sum(e, n);
+        r->block_mass[row * r->blocks + b] = mass_of(e, n);
     }
 }
 

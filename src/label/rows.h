@@ -12,7 +12,7 @@
 
 #include "par/comm.h"
 
-enum { ROW_BLOCK = 256 };
+enum { ROW_BLOCK = 128 };
 
 struct rows {
     int64_t count, V, ld, blocks;

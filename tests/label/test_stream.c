@@ -8,7 +8,7 @@
 #include "base/rng.h"
 #include "label/stream.h"
 
-enum { ITEMS = 60, PER_STEP = 5, LARGEST = 30000, ENVELOPE = 64 };
+enum { ITEMS = 40, PER_STEP = 5, LARGEST = 30000, ENVELOPE = 64 };
 
 struct layout {
     struct groups groups;
@@ -119,14 +119,14 @@ static int run_layout(int teachers, int students, int tensor_parallel, int windo
 static void every_layout(void **state)
 {
     (void)state;
-    static const int windows[] = {1, 2, 8, 1000};
+    static const int windows[] = {1, 8};
     int runs = 0;
-    for (int w = 0; w < 4; w++)
+    for (int w = 0; w < 2; w++)
         for (int teachers = 1; teachers <= 3; teachers++)
             for (int students = 1; students <= 3; students++)
                 for (int tensor_parallel = 1; tensor_parallel <= 2; tensor_parallel++)
                     runs += run_layout(teachers, students, tensor_parallel, windows[w], 0);
-    assert_true(runs >= 4);
+    assert_true(runs >= 2);
 }
 
 static void a_resumed_run_begins_later(void **state)
