@@ -158,8 +158,7 @@ static size_t strip_left(const struct added_walk *w, size_t start)
             break;
         start = (size_t)(p - w->text);
     }
-    /* a token that begins in what the one before has stripped begins where that ended */
-    return start > w->done ? start : w->done;
+    return start;
 }
 
 static size_t strip_right(const struct added_walk *w, size_t end)

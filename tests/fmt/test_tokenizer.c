@@ -130,6 +130,81 @@ static void a_long_run_is_merged(void **state)
     tokenizer_close(t);
 }
 
+struct small {
+    const char *json, *text;
+    uint32_t ids[8];
+    size_t count;
+};
+#define SMALL_VOCAB "\"a\":0,\"b\":1,\"c\":2,\"aa\":3,\"_\":4"
+#define FLAGS(flags, vocab, merges) "{\"type\":\"BPE\"," flags ",\"vocab\":{" vocab "},\"merges\":[" merges "]}"
+#define BARE(added, pre, model) JSON(added, "null", pre, "null", "null", model)
+
+/* Corners, each with the ids that `tokenizers` 0.23 gives. */
+static void corners_are_those_of_tokenizers(void **state)
+{
+    (void)state;
+    static const struct small cases[] = {
+        /* a word that is none because of its neighbour hides the token inside it */
+        {BARE("{\"id\":5,\"content\":\"abc!\",\"single_word\":true},{\"id\":6,\"content\":\"c!\"}", "null",
+              MODEL(SMALL_VOCAB, "")),
+         "abc!a abc! c!",
+         {0, 1, 2, 0, 5, 6},
+         6},
+        /* only the first of the pieces of a split is at the beginning */
+        {BARE("",
+              "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"String\":\"b\"},"
+              "\"behavior\":"
+              "\"Isolated\",\"invert\":false},{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":"
+              "\"first\"}]}",
+              MODEL(SMALL_VOCAB, "")),
+         "aba a",
+         {4, 0, 1, 0, 4, 0},
+         6},
+        /* the second of two matches has no previous piece */
+        {BARE(
+             "",
+             "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"MergedWithPrevious\",\"invert\":false}",
+             MODEL(SMALL_VOCAB, "\"a a\"")),
+         "baab",
+         {1, 0, 0, 1},
+         4},
+        /* merges with the token of a byte and with the unknown one: a word must not be cut there */
+        {BARE("", "null",
+              FLAGS("\"byte_fallback\":true", "\"<0x0A>\":0,\"a\":1,\"<0x0A>a\":2,\"b\":3", "[\"<0x0A>\",\"a\"]")),
+         "b\na\nb\na",
+         {3, 2, 0, 3, 2},
+         5},
+        {BARE("", "null",
+              FLAGS("\"unk_token\":\"<u>\",\"fuse_unk\":true", "\"<u>\":0,\"a\":1,\"<u>a\":2,\"b\":3",
+                    "[\"<u>\",\"a\"]")),
+         "bzzazb",
+         {3, 2, 0, 3},
+         4},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tokenizer *t = parse(cases[i].json);
+        check_ids(t, cases[i].text, cases[i].ids, cases[i].count);
+        tokenizer_close(t);
+    }
+}
+
+/* It is sought as the normaliser makes it, comes back so, and is then no special token any more. */
+static void a_normalised_special_token_comes_back_normalised(void **state)
+{
+    (void)state;
+    struct tokenizer *t = parse(JSON("{\"id\":5,\"content\":\"a b\",\"special\":true,\"normalized\":true}",
+                                     "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"_\"}", "null",
+                                     "null", "null", MODEL(SMALL_VOCAB, "")));
+    const uint32_t ids[] = {2, 5, 2};
+    struct strbuf text;
+    strbuf_init(&text);
+    check_ids(t, "ca bc", ids, 3);
+    tokenizer_decode(t, ids, 3, true, &text);
+    assert_string_equal(text.data, "c a_b c");
+    strbuf_release(&text);
+    tokenizer_close(t);
+}
+
 struct refusal {
     const char *json, *words;
 };
@@ -479,6 +554,8 @@ int main(void)
         cmocka_unit_test(replaced_bytes_are_counted),
         cmocka_unit_test(the_vocabulary_can_be_asked),
         cmocka_unit_test(a_long_run_is_merged),
+        cmocka_unit_test(corners_are_those_of_tokenizers),
+        cmocka_unit_test(a_normalised_special_token_comes_back_normalised),
         cmocka_unit_test(what_we_do_not_have_is_refused_by_name),
         cmocka_unit_test(what_is_broken_is_refused),
         cmocka_unit_test(a_cut_file_is_refused_at_every_place),

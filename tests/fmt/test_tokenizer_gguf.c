@@ -236,7 +236,7 @@ static void bos_is_added_where_the_model_expects_it(void **state)
 
 /* Of "abc" ab or bc is a token; the better score decides which. */
 static const char *const scored[] = {"<unk>", "<s>", "</s>", "<0x0A>", "\xe2\x96\x81", "a",
-                                     "b",     "c",   "ab",   "bc",     "abc"};
+                                     "b",     "c",   "ab",   "bc",     "abb"};
 static const int scored_types[] = {2, 3, 3, 6, 1, 1, 1, 1, 1, 1, 1};
 enum { SCORED = sizeof scored / sizeof *scored };
 

@@ -11,10 +11,10 @@ import random
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 CL100K = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-TEXT = "I'm LL'LL don'T  ſ'ſ it\u180es 12345 ٣٤ ½ a_b\t\n\r\n x\u00a0y\u0085z  \u3000 naïve e\u0301 中文字 かな 𝟘😀 \x0b\x1c end\n"
+TEXT = "I'm LL'LL don'T  ſ'ſ it\u180es 12345 ٣٤ ½ a_b\t\n\r\n x\u00a0y\u0085z  \u3000 naïve e\u0301 中文、字 かなーな 𝟘😀 \x0b\x1c end\n"
 PATTERNS = [
     CL100K, r"\s", r"\S+", r"[^\S]", r"\d+", r"\D+", r"\w+", r"\W+", r"\h+", r"\H", r"[\h\s]+", r"\v", r"a|e", r"a*", r"x?",
-    r"\p{Han}+", r"\p{^Han}", r"\P{L}+", r"\p{Lu}\p{Ll}*", r"[\p{L}\p{M}]+", r"\p{Hiragana}|\p{Greek}", r"(?i:DON)", r"(?i)naïve|LL",
+    r"\p{Han}+", r"[\p{Hiragana}]+", r"\p{^Han}", r"\P{L}+", r"\p{Lu}\p{Ll}*", r"[\p{L}\p{M}]+", r"\p{Hiragana}|\p{Greek}", r"(?i:DON)", r"(?i)naïve|LL",
     r"(?m:.+)", r".+", r"^.", r".$", r"\A.", r".\z", r"\S\Z", r"(?<=1)2", r"(?<!1)\d", r"(?>\d+)3", r"(\d)(\d)", r"\d{2}", r"\d{2,3}?",
     r"\d{,2}", r"\d{2}+", r"\d{1,2}+5", r"\d++", r"\d*+5", r"\s?+x", r"\u4e2d", r"\x{1F600}", r"\x41|\x78", r"\.|\-|\_|\'", r"{", r"a{b|_", r"[a-e\-]",
     r"[^a-z ]+", r"[一-龥]+", r"\p{N}|\p{P}|\p{S}", r"[0-9][0-9][0-9]", r"(?:a|b(?=_))+", r"\f|\e|\a|\t", r"é|ï", r"中+", r"(?i:[k-l]+)",
