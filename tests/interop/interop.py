@@ -98,6 +98,40 @@ def oracle(module, *arguments):
         sys.argv = old
 
 
+# --- transformers
+
+
+def load_model(path, adapter=None):
+    """In f32, with every weight found in the files and every tensor of the files used."""
+    model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+        path, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+    expect(not loading["missing_keys"] and not loading["unexpected_keys"], f"{Path(path).name}: transformers finds its tensors")
+    if adapter:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, adapter)
+    return model.eval()
+
+
+def log_probabilities(model, ids):
+    """log p(ids[i] | ids[<i]) from i = 1."""
+    x = torch.tensor([ids])
+    with torch.no_grad():
+        logp = model(input_ids=x, use_cache=False).logits[0, :-1].log_softmax(-1)
+    return logp.gather(1, x[0, 1:, None])[:, 0]
+
+
+def compare_score(model, words, what, **options):
+    """`retort score WORDS --per-token` against a model of transformers: every token of every window."""
+    scored = retort_json("score", *words, "--per-token", **options)
+    ours, theirs = [], []
+    for window in scored["sequences"]:
+        ours += window["logprobs"][1:]
+        theirs += log_probabilities(model, window["ids"]).tolist()
+    check(relative(ours, theirs), 1e-4, f"{what}: {len(ours)} log-probabilities")
+    return scored
+
+
 # --- the frame
 
 
