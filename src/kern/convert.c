@@ -11,21 +11,21 @@
 
 /* --- casts --- */
 
-void KERNEL(convert_f32_to_bf16)(uint16_t *y, const float *x, int64_t n)
+static void narrow_bf16(uint16_t *y, const float *x, int64_t n)
 {
-#pragma omp parallel for simd schedule(static) num_threads(kern_threads(n))
+#pragma omp simd
     for (int64_t i = 0; i < n; i++)
         y[i] = bf16_round(x[i]);
 }
 
-void KERNEL(convert_bf16_to_f32)(float *y, const uint16_t *x, int64_t n)
+static void widen_bf16(float *y, const uint16_t *x, int64_t n)
 {
-#pragma omp parallel for simd schedule(static) num_threads(kern_threads(n))
+#pragma omp simd
     for (int64_t i = 0; i < n; i++)
         y[i] = bf16_widen(x[i]);
 }
 
-static void narrow(uint16_t *y, const float *x, int64_t n)
+static void narrow_f16(uint16_t *y, const float *x, int64_t n)
 {
     int64_t i = 0;
 #if defined(__F16C__)
@@ -36,7 +36,7 @@ static void narrow(uint16_t *y, const float *x, int64_t n)
         y[i] = f16_narrow(x[i]);
 }
 
-static void widen(float *y, const uint16_t *x, int64_t n)
+static void widen_f16(float *y, const uint16_t *x, int64_t n)
 {
     int64_t i = 0;
 #if defined(__F16C__)
@@ -47,25 +47,24 @@ static void widen(float *y, const uint16_t *x, int64_t n)
         y[i] = f16_widen(x[i]);
 }
 
-enum { CHUNK = 4096 }; /* elements that one thread converts at a time */
-
-static int64_t chunk(int64_t i, int64_t n)
+void KERNEL(convert_f32_to_bf16)(uint16_t *y, const float *x, int64_t n)
 {
-    return n - i < CHUNK ? n - i : CHUNK;
+    KERN_FOR(c, kern_chunks(n), n, narrow_bf16(y + c * KERN_CHUNK, x + c * KERN_CHUNK, kern_chunk_size(c, n)));
+}
+
+void KERNEL(convert_bf16_to_f32)(float *y, const uint16_t *x, int64_t n)
+{
+    KERN_FOR(c, kern_chunks(n), n, widen_bf16(y + c * KERN_CHUNK, x + c * KERN_CHUNK, kern_chunk_size(c, n)));
 }
 
 void KERNEL(convert_f32_to_f16)(uint16_t *y, const float *x, int64_t n)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(n))
-    for (int64_t i = 0; i < n; i += CHUNK)
-        narrow(y + i, x + i, chunk(i, n));
+    KERN_FOR(c, kern_chunks(n), n, narrow_f16(y + c * KERN_CHUNK, x + c * KERN_CHUNK, kern_chunk_size(c, n)));
 }
 
 void KERNEL(convert_f16_to_f32)(float *y, const uint16_t *x, int64_t n)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(n))
-    for (int64_t i = 0; i < n; i += CHUNK)
-        widen(y + i, x + i, chunk(i, n));
+    KERN_FOR(c, kern_chunks(n), n, widen_f16(y + c * KERN_CHUNK, x + c * KERN_CHUNK, kern_chunk_size(c, n)));
 }
 
 /* --- blocks of GGUF: products and sums in f32, each rounded, as the format's reference rounds them --- */
@@ -194,7 +193,5 @@ void KERNEL(dequantize)(float *y, const void *x, enum dtype type, int64_t n)
     expand *block = expander(type);
     ASSERT(block && n % dtype_block(type) == 0);
     const int64_t width = dtype_block(type), bytes = dtype_block_bytes(type);
-#pragma omp parallel for schedule(static) num_threads(kern_threads(n))
-    for (int64_t b = 0; b < n / width; b++)
-        block(y + b * width, (const uint8_t *)x + b * bytes);
+    KERN_FOR(b, n / width, n, block(y + b * width, (const uint8_t *)x + b * bytes));
 }

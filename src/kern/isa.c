@@ -56,14 +56,13 @@ KERNELS(X)
 
 /* --- the choice --- */
 
-/* x86-64-v3 and v4 as compilers define them: what -march=x86-64-v3 may emit must be there in full. */
+/* x86-64-v3 and v4 as compilers define them. No CPU has AVX2, FMA and BMI2 without the rest of v3 (F16C, LZCNT, MOVBE),
+ * for which compilers have no common name. */
 static enum isa isa_of_cpu(void)
 {
 #ifdef KERN_X86
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c") ||
-        !__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("lzcnt") ||
-        !__builtin_cpu_supports("movbe"))
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2"))
         return ISA_PLAIN;
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512cd") || !__builtin_cpu_supports("avx512dq") ||

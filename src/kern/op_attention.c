@@ -403,9 +403,8 @@ void KERNEL(attention_decode)(float *out, const float *q, const float *keys, int
                               int64_t ldv, int64_t n, int H, int K, int D, const int32_t *kv_of, float scale)
 {
     ASSERT(D <= MOST_D && n > 0);
-#pragma omp parallel for schedule(static) num_threads(kern_threads(n *H *D))
-    for (int h = 0; h < H; h++) {
-        ASSERT(kv_of[h] < K);
-        decode_head(out + h * D, q + h * D, keys + kv_of[h] * D, ldk, values + kv_of[h] * D, ldv, n, D, scale);
-    }
+    for (int h = 0; h < H; h++)
+        ASSERT(kv_of[h] >= 0 && kv_of[h] < K);
+    KERN_FOR(h, H, n * H * D,
+             decode_head(out + h * D, q + h * D, keys + kv_of[h] * D, ldk, values + kv_of[h] * D, ldv, n, D, scale));
 }

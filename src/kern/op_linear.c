@@ -13,25 +13,40 @@ enum {
     COLUMNS = 16     /* of db: what one thread sums over all rows */
 };
 
-void KERNEL(vector_add)(float *y, const float *x, int64_t n)
+static void add_chunk(float *y, const float *x, int64_t n)
 {
-#pragma omp parallel for simd schedule(static) num_threads(kern_threads(n))
+#pragma omp simd
     for (int64_t i = 0; i < n; i++)
         y[i] += x[i];
 }
 
-void KERNEL(vector_axpy)(float *y, float a, const float *x, int64_t n)
+void KERNEL(vector_add)(float *y, const float *x, int64_t n)
 {
-#pragma omp parallel for simd schedule(static) num_threads(kern_threads(n))
+    KERN_FOR(c, kern_chunks(n), n, add_chunk(y + c * KERN_CHUNK, x + c * KERN_CHUNK, kern_chunk_size(c, n)));
+}
+
+static void axpy_chunk(float *y, float a, const float *x, int64_t n)
+{
+#pragma omp simd
     for (int64_t i = 0; i < n; i++)
         y[i] += a * x[i];
 }
 
-void KERNEL(vector_scale)(float *y, float a, int64_t n)
+void KERNEL(vector_axpy)(float *y, float a, const float *x, int64_t n)
 {
-#pragma omp parallel for simd schedule(static) num_threads(kern_threads(n))
+    KERN_FOR(c, kern_chunks(n), n, axpy_chunk(y + c * KERN_CHUNK, a, x + c * KERN_CHUNK, kern_chunk_size(c, n)));
+}
+
+static void scale_chunk(float *y, float a, int64_t n)
+{
+#pragma omp simd
     for (int64_t i = 0; i < n; i++)
         y[i] *= a;
+}
+
+void KERNEL(vector_scale)(float *y, float a, int64_t n)
+{
+    KERN_FOR(c, kern_chunks(n), n, scale_chunk(y + c * KERN_CHUNK, a, kern_chunk_size(c, n)));
 }
 
 static double block_sum_squares(const float *x, int64_t n)
@@ -48,21 +63,30 @@ double KERNEL(vector_sum_squares)(const float *x, int64_t n)
     double sum = 0, part[BATCH];
     for (int64_t first = 0; first < n; first += (int64_t)BATCH * BLOCK) {
         const int64_t left = n - first, blocks = left < (int64_t)BATCH * BLOCK ? (left + BLOCK - 1) / BLOCK : BATCH;
-#pragma omp parallel for schedule(static) num_threads(kern_threads(blocks *BLOCK))
-        for (int64_t b = 0; b < blocks; b++)
-            part[b] = block_sum_squares(x + first + b * BLOCK, left - b * BLOCK < BLOCK ? left - b * BLOCK : BLOCK);
+        KERN_FOR(b, blocks, blocks * BLOCK,
+                 part[b] =
+                     block_sum_squares(x + first + b * BLOCK, left - b * BLOCK < BLOCK ? left - b * BLOCK : BLOCK));
         for (int64_t b = 0; b < blocks; b++)
             sum += part[b];
     }
     return sum;
 }
 
-int64_t KERNEL(vector_count_not_finite)(const float *x, int64_t n)
+static int64_t chunk_not_finite(const float *x, int64_t n)
 {
-    int64_t count = 0; /* an integer: its order is free */
-#pragma omp parallel for simd schedule(static) num_threads(kern_threads(n)) reduction(+ : count)
+    int64_t count = 0;
+#pragma omp simd reduction(+ : count)
     for (int64_t i = 0; i < n; i++)
         count += (bits_of_float(x[i]) & 0x7F800000u) == 0x7F800000u;
+    return count;
+}
+
+int64_t KERNEL(vector_count_not_finite)(const float *x, int64_t n)
+{
+    int64_t count = 0;
+    /* an integer: the order in which threads add to it is free */
+    KERN_FOR(c, kern_chunks(n), n,
+             __atomic_fetch_add(&count, chunk_not_finite(x + c * KERN_CHUNK, kern_chunk_size(c, n)), __ATOMIC_RELAXED));
     return count;
 }
 
@@ -70,34 +94,33 @@ int64_t KERNEL(vector_count_not_finite)(const float *x, int64_t n)
 
 void KERNEL(bias_forward)(float *y, int64_t ldy, const float *b, int64_t T, int64_t N)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *N))
-    for (int64_t t = 0; t < T; t++)
-#pragma omp simd
-        for (int64_t i = 0; i < N; i++)
-            y[t * ldy + i] += b[i];
+    KERN_FOR(t, T, T * N, add_chunk(y + t * ldy, b, N));
 }
 
-static void sum_columns(float *db, const float *dy, int64_t lddy, int64_t T, int64_t n)
+/* COLUMNS columns from first on, all rows. */
+static void sum_columns(float *db, const float *dy, int64_t lddy, int64_t T, int64_t N, int64_t first)
 {
     float sum[COLUMNS] = {0};
+    const int64_t n = N - first < COLUMNS ? N - first : COLUMNS;
     for (int64_t t = 0; t < T; t++)
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
-            sum[i] += dy[t * lddy + i];
+            sum[i] += dy[t * lddy + first + i];
     for (int64_t i = 0; i < n; i++)
-        db[i] += sum[i];
+        db[first + i] += sum[i];
 }
 
 void KERNEL(bias_backward)(float *db, const float *dy, int64_t lddy, int64_t T, int64_t N)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *N))
-    for (int64_t i = 0; i < N; i += COLUMNS)
-        sum_columns(db + i, dy + i, lddy, T, N - i < COLUMNS ? N - i : COLUMNS);
+    KERN_FOR(c, (N + COLUMNS - 1) / COLUMNS, T * N, sum_columns(db, dy, lddy, T, N, c * COLUMNS));
 }
 
 /* --- dropout --- */
 
-enum { DRAW = 32 }; /* Philox blocks drawn at once: 4 features each */
+enum {
+    DRAW = 32, /* Philox blocks drawn at once: 4 features each */
+    WORK = 8   /* of one element, in additions; AdamW's, too */
+};
 
 /* number[4 * b ..] = rng_philox(key, lo, hi + b), ten rounds in every lane. Written again here because base/rng.h makes
  * one block at a time; a test holds the two together. */
@@ -150,27 +173,45 @@ void KERNEL(dropout_apply)(float *y, int64_t ldy, const float *x, int64_t ldx, f
     ASSERT(p >= 0 && p < 1 && stream >> 32 == 0);
     const uint32_t threshold = (uint32_t)((double)p * 0x1p32);
     const float scale = (float)(1 / (1 - (double)p));
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *D * 4))
-    for (int64_t t = 0; t < T; t++)
-        drop_row(y + t * ldy, x + t * ldx, threshold, scale, key, stream, place[t], first_feature, D);
+    KERN_FOR(t, T, T * D * WORK,
+             drop_row(y + t * ldy, x + t * ldx, threshold, scale, key, stream, place[t], first_feature, D));
 }
 
 /* --- AdamW --- */
 
-void KERNEL(adamw_update)(float *w, float *m, float *v, const float *g, int64_t n, const struct adamw *a)
+/* What a step does to every element. */
+struct adamw_step {
+    float decay, clip, b1, c1, b2, c2, rate, root, eps;
+};
+
+static void adamw_chunk(float *w, float *m, float *v, const float *g, int64_t n, struct adamw_step s)
 {
-    const float decay = (float)(1 - a->learning_rate * a->weight_decay), eps = (float)a->eps, clip = a->scale;
-    const float b1 = (float)a->beta1, c1 = (float)(1 - a->beta1), b2 = (float)a->beta2, c2 = (float)(1 - a->beta2);
-    const float rate = (float)(a->learning_rate / (1 - pow(a->beta1, (double)a->step)));
-    const float root = (float)(1 / sqrt(1 - pow(a->beta2, (double)a->step)));
-#pragma omp parallel for simd schedule(static) num_threads(kern_threads(4 * n))
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) {
-        const float gi = g[i] * clip;
-        const float mi = b1 * m[i] + c1 * gi, vi = b2 * v[i] + c2 * (gi * gi);
-        w[i] = w[i] * decay - rate * mi / (sqrtf(vi) * root + eps);
+        const float gi = g[i] * s.clip;
+        const float mi = s.b1 * m[i] + s.c1 * gi, vi = s.b2 * v[i] + s.c2 * (gi * gi);
+        w[i] = w[i] * s.decay - s.rate * mi / (sqrtf(vi) * s.root + s.eps);
         m[i] = mi;
         v[i] = vi;
     }
+}
+
+void KERNEL(adamw_update)(float *w, float *m, float *v, const float *g, int64_t n, const struct adamw *a)
+{
+    const struct adamw_step s = {
+        .decay = (float)(1 - a->learning_rate * a->weight_decay),
+        .clip = a->scale,
+        .b1 = (float)a->beta1,
+        .c1 = (float)(1 - a->beta1),
+        .b2 = (float)a->beta2,
+        .c2 = (float)(1 - a->beta2),
+        .rate = (float)(a->learning_rate / (1 - pow(a->beta1, (double)a->step))),
+        .root = (float)(1 / sqrt(1 - pow(a->beta2, (double)a->step))),
+        .eps = (float)a->eps,
+    };
+    KERN_FOR(c, kern_chunks(n), n * WORK,
+             adamw_chunk(w + c * KERN_CHUNK, m + c * KERN_CHUNK, v + c * KERN_CHUNK, g + c * KERN_CHUNK,
+                         kern_chunk_size(c, n), s));
 }
 
 #ifdef KERN_ONCE

@@ -23,9 +23,7 @@ static void forward_row(float *r, float *y, const float *x, const float *g, floa
 void KERNEL(rms_norm_forward)(float *r, float *y, int64_t ldy, const float *x, int64_t ldx, const float *g, float eps,
                               int64_t T, int64_t D)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *D))
-    for (int64_t t = 0; t < T; t++)
-        forward_row(r + t, y + t * ldy, x + t * ldx, g, eps, D);
+    KERN_FOR(t, T, T * D, forward_row(r + t, y + t * ldy, x + t * ldx, g, eps, D));
 }
 
 static void backward_row(float *dx, const float *dy, const float *x, const float *g, float r, int64_t D)
@@ -42,30 +40,26 @@ static void backward_row(float *dx, const float *dy, const float *x, const float
         dx[i] += dy[i] * g[i] * r - x[i] * shared;
 }
 
-/* y_i = x_i * r * g_i, for n <= COLUMNS columns and all rows */
+/* y_i = x_i * r * g_i, for COLUMNS columns from first on and all rows */
 static void backward_gain(float *dg, const float *dy, int64_t lddy, const float *x, int64_t ldx, const float *r,
-                          int64_t T, int64_t n)
+                          int64_t T, int64_t D, int64_t first)
 {
     float sum[COLUMNS] = {0};
+    const int64_t n = D - first < COLUMNS ? D - first : COLUMNS;
     for (int64_t t = 0; t < T; t++)
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
-            sum[i] += dy[t * lddy + i] * x[t * ldx + i] * r[t];
+            sum[i] += dy[t * lddy + first + i] * x[t * ldx + first + i] * r[t];
     for (int64_t i = 0; i < n; i++)
-        dg[i] += sum[i];
+        dg[first + i] += sum[i];
 }
 
 void KERNEL(rms_norm_backward)(float *dx, int64_t lddx, float *dg, const float *dy, int64_t lddy, const float *x,
                                int64_t ldx, const float *g, const float *r, int64_t T, int64_t D)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *D))
-    for (int64_t t = 0; t < T; t++)
-        backward_row(dx + t * lddx, dy + t * lddy, x + t * ldx, g, r[t], D);
-    if (!dg)
-        return;
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *D))
-    for (int64_t i = 0; i < D; i += COLUMNS)
-        backward_gain(dg + i, dy + i, lddy, x + i, ldx, r, T, D - i < COLUMNS ? D - i : COLUMNS);
+    KERN_FOR(t, T, T * D, backward_row(dx + t * lddx, dy + t * lddy, x + t * ldx, g, r[t], D));
+    if (dg)
+        KERN_FOR(c, (D + COLUMNS - 1) / COLUMNS, T * D, backward_gain(dg, dy, lddy, x, ldx, r, T, D, c * COLUMNS));
 }
 
 #ifdef KERN_ONCE

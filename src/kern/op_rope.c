@@ -5,24 +5,27 @@
 #include "kern/kernel.h"
 #include "kern/threads.h"
 
+/* All heads of one token; cosine and sine are the rows of its position. */
+static void rotate_row(float *x, const float *cosine, const float *sine, float sign, int64_t H, int64_t half)
+{
+    for (int64_t h = 0; h < H; h++) {
+        float *a = x + h * 2 * half, *b = a + half;
+#pragma omp simd
+        for (int64_t i = 0; i < half; i++) {
+            const float lo = a[i], hi = b[i], c = cosine[i], s = sign * sine[i];
+            a[i] = lo * c - hi * s;
+            b[i] = hi * c + lo * s;
+        }
+    }
+}
+
 void KERNEL(rope_apply)(float *x, int64_t ldx, const int32_t *position, const float *cos_table, const float *sin_table,
                         int direction, int64_t T, int64_t H, int64_t D)
 {
     const int64_t half = D / 2;
     const float sign = direction < 0 ? -1.0f : 1.0f;
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *H *D))
-    for (int64_t t = 0; t < T; t++) {
-        const float *c = cos_table + position[t] * half, *s = sin_table + position[t] * half;
-        for (int64_t h = 0; h < H; h++) {
-            float *a = x + t * ldx + h * D, *b = a + half;
-#pragma omp simd
-            for (int64_t i = 0; i < half; i++) {
-                const float lo = a[i], hi = b[i], sine = sign * s[i];
-                a[i] = lo * c[i] - hi * sine;
-                b[i] = hi * c[i] + lo * sine;
-            }
-        }
-    }
+    KERN_FOR(t, T, T * H * D,
+             rotate_row(x + t * ldx, cos_table + position[t] * half, sin_table + position[t] * half, sign, H, half));
 }
 
 #ifdef KERN_ONCE
@@ -67,16 +70,20 @@ void rope_frequencies(float *w, int64_t D, double theta, const struct rope_scali
     }
 }
 
+static void table_row(float *cosine, float *sine, const float *w, int64_t position, int64_t half)
+{
+    for (int64_t i = 0; i < half; i++) {
+        const float angle = (float)position * w[i];
+        cosine[i] = (float)cos((double)angle);
+        sine[i] = (float)sin((double)angle);
+    }
+}
+
 void rope_table(float *cos_table, float *sin_table, const float *w, int64_t positions, int64_t D)
 {
+    enum { WORK = 64 }; /* of a cosine and a sine, in additions */
     const int64_t half = D / 2;
-#pragma omp parallel for schedule(static) num_threads(kern_threads(positions *half * 64))
-    for (int64_t p = 0; p < positions; p++)
-        for (int64_t i = 0; i < half; i++) {
-            const float angle = (float)p * w[i];
-            cos_table[p * half + i] = (float)cos((double)angle);
-            sin_table[p * half + i] = (float)sin((double)angle);
-        }
+    KERN_FOR(p, positions, positions * half * WORK, table_row(cos_table + p * half, sin_table + p * half, w, p, half));
 }
 
 #endif

@@ -59,9 +59,7 @@ static float row_max(const float *z, float scale, const uint64_t *allowed, int64
 void KERNEL(softmax_max)(float *max, const float *z, int64_t ld, float scale, const uint64_t *allowed, int64_t T,
                          int64_t V)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *V))
-    for (int64_t t = 0; t < T; t++)
-        max[t] = row_max(z + t * ld, scale, allowed, V);
+    KERN_FOR(t, T, T * V, max[t] = row_max(z + t * ld, scale, allowed, V));
 }
 
 /* What is subtracted before exp(): a row without an allowed value has no maximum, and all of its exponentials are 0. */
@@ -80,7 +78,7 @@ static float row_sum(const float *z, float scale, float shift, const uint64_t *a
         load_block(x, z, scale, allowed, j, n);
 #pragma omp simd reduction(+ : s)
         for (int64_t i = 0; i < n; i++)
-            s += exp_one(x[i] - shift);
+            s += exp_nonpositive(x[i] - shift);
         sum += (double)s;
     }
     return (float)sum;
@@ -89,9 +87,7 @@ static float row_sum(const float *z, float scale, float shift, const uint64_t *a
 void KERNEL(softmax_sum)(float *sum, const float *z, int64_t ld, float scale, const float *max, const uint64_t *allowed,
                          int64_t T, int64_t V)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *V *WORK))
-    for (int64_t t = 0; t < T; t++)
-        sum[t] = row_sum(z + t * ld, scale, shift_of(max[t]), allowed, V);
+    KERN_FOR(t, T, T * V * WORK, sum[t] = row_sum(z + t * ld, scale, shift_of(max[t]), allowed, V));
 }
 
 static void row_probabilities(float *p, const float *z, float scale, float shift, const uint64_t *allowed, int64_t V)
@@ -109,14 +105,17 @@ static void row_probabilities(float *p, const float *z, float scale, float shift
 void KERNEL(softmax_probabilities)(float *p, int64_t ldp, const float *z, int64_t ld, float scale, const float *lse,
                                    const uint64_t *allowed, int64_t T, int64_t V)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *V *WORK))
-    for (int64_t t = 0; t < T; t++)
-        row_probabilities(p + t * ldp, z + t * ld, scale, shift_of(lse[t]), allowed, V);
+    KERN_FOR(t, T, T * V * WORK, row_probabilities(p + t * ldp, z + t * ld, scale, shift_of(lse[t]), allowed, V));
+}
+
+static void exp_chunk(float *y, const float *x, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        y[i] = exp_one(x[i]);
 }
 
 void KERNEL(vector_exp)(float *y, const float *x, int64_t n)
 {
-#pragma omp parallel for simd schedule(static) num_threads(kern_threads(n *WORK))
-    for (int64_t i = 0; i < n; i++)
-        y[i] = exp_one(x[i]);
+    KERN_FOR(c, kern_chunks(n), n * WORK, exp_chunk(y + c * KERN_CHUNK, x + c * KERN_CHUNK, kern_chunk_size(c, n)));
 }

@@ -11,34 +11,35 @@ static inline float sigmoid(float z)
     return 1 / (1 + exp_one(-z));
 }
 
+static void forward_row(float *h, const float *gate, const float *up, int64_t F)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < F; i++)
+        h[i] = gate[i] * sigmoid(gate[i]) * up[i];
+}
+
 void KERNEL(swiglu_forward)(float *h, int64_t ldh, const float *gate, int64_t ldg, const float *up, int64_t ldu,
                             int64_t T, int64_t F)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *F *WORK))
-    for (int64_t t = 0; t < T; t++) {
-        float *ht = h + t * ldh;
-        const float *gt = gate + t * ldg, *ut = up + t * ldu;
+    KERN_FOR(t, T, T * F * WORK, forward_row(h + t * ldh, gate + t * ldg, up + t * ldu, F));
+}
+
+/* h_i = g s u, s = sigmoid(g): dh/dg = u s (1 + g (1 - s)), dh/du = g s */
+static void backward_row(float *dgate, float *dup, const float *dh, const float *gate, const float *up, int64_t F)
+{
 #pragma omp simd
-        for (int64_t i = 0; i < F; i++)
-            ht[i] = gt[i] * sigmoid(gt[i]) * ut[i];
+    for (int64_t i = 0; i < F; i++) {
+        const float g = gate[i], u = up[i], s = sigmoid(g);
+        dgate[i] = dh[i] * u * s * (1 + g * (1 - s));
+        dup[i] = dh[i] * g * s;
     }
 }
 
 void KERNEL(swiglu_backward)(float *dgate, int64_t lddg, float *dup, int64_t lddu, const float *dh, int64_t lddh,
                              const float *gate, int64_t ldg, const float *up, int64_t ldu, int64_t T, int64_t F)
 {
-#pragma omp parallel for schedule(static) num_threads(kern_threads(T *F *WORK))
-    for (int64_t t = 0; t < T; t++) {
-        float *dgt = dgate + t * lddg, *dut = dup + t * lddu;
-        const float *dht = dh + t * lddh, *gt = gate + t * ldg, *ut = up + t * ldu;
-        /* h_i = g s u, s = sigmoid(g): dh/dg = u s (1 + g (1 - s)), dh/du = g s */
-#pragma omp simd
-        for (int64_t i = 0; i < F; i++) {
-            const float g = gt[i], u = ut[i], s = sigmoid(g);
-            dgt[i] = dht[i] * u * s * (1 + g * (1 - s));
-            dut[i] = dht[i] * g * s;
-        }
-    }
+    KERN_FOR(t, T, T * F * WORK,
+             backward_row(dgate + t * lddg, dup + t * lddu, dh + t * lddh, gate + t * ldg, up + t * ldu, F));
 }
 
 #ifdef KERN_ONCE

@@ -54,26 +54,42 @@ static inline uint32_t bits_of_float(float x)
 }
 
 /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2) / 2. The polynomial is the minimax fit of (exp(r) - 1 - r) /
- * r^2 (relative error of exp 3e-9). 2^n comes in two factors, since 2^128 and half of 2^-126 are no normal floats;
- * where the product is below them the result is 0. Written so that a loop over it vectorises: no branch, no call. */
-static inline float exp_one(float x)
+ * r^2 (relative error of exp 3e-9). Written so that a loop over it vectorises: no branch, no call. Returns exp(r). */
+static inline float exp_reduced(float x, int32_t *n)
 {
     const float round = 0x1.8p23f; /* adding it leaves the nearest integer in the low bits */
     const float inverse_ln2 = 0x1.715476p0f, ln2_hi = 0x1.62e4p-1f, ln2_lo = 0x1.7f7d1cp-20f;
-    float c = x < -110.0f ? -110.0f : x; /* a NaN passes both comparisons unchanged */
-    c = c > 90.0f ? 90.0f : c;
-    const float shifted = c * inverse_ln2 + round;
-    const float n = shifted - round;
-    const float r = (c - n * ln2_hi) - n * ln2_lo;
+    const float shifted = x * inverse_ln2 + round;
+    const float whole = shifted - round;
+    const float r = (x - whole * ln2_hi) - whole * ln2_lo;
     float p = 0x1.6a2434p-10f;
     p = p * r + 0x1.1239e2p-7f;
     p = p * r + 0x1.5558f2p-5f;
     p = p * r + 0x1.555492p-3f;
     p = p * r + 0x1.fffffcp-2f;
-    p = p * (r * r) + r + 1.0f;
-    const int32_t k = (int32_t)(bits_of_float(shifted) - bits_of_float(round)), half = k >> 1;
-    const float y = p * float_of_bits((uint32_t)(half + 127) << 23) * float_of_bits((uint32_t)(k - half + 127) << 23);
+    *n = (int32_t)(bits_of_float(shifted) - bits_of_float(round));
+    return p * (r * r) + r + 1.0f;
+}
+
+/* 2^n comes in two factors, since 2^128 and half of 2^-126 are no normal floats; where the product is below them the
+ * result is 0. A NaN passes the comparisons unchanged. */
+static inline float exp_one(float x)
+{
+    float c = x < -110.0f ? -110.0f : x;
+    c = c > 90.0f ? 90.0f : c;
+    int32_t n;
+    const float p = exp_reduced(c, &n);
+    const int32_t half = n >> 1;
+    const float y = p * float_of_bits((uint32_t)(half + 127) << 23) * float_of_bits((uint32_t)(n - half + 127) << 23);
     return y < 0x1p-126f ? 0.0f : y;
+}
+
+/* The same for x <= 0 (or above it by rounding), as in a softmax: one factor will do, and that of n = -127 is 0. */
+static inline float exp_nonpositive(float x)
+{
+    int32_t n;
+    const float p = exp_reduced(x < -88.0f ? -88.0f : x, &n);
+    return p * float_of_bits((uint32_t)(n + 127) << 23);
 }
 
 #endif
