@@ -1,9 +1,10 @@
 /* The only door to a GEMM: f32 through OpenBLAS, bf16 (f32 accumulate) through oneDNN where the CPU has it, expanded
- * panel by panel into f32 where it has not.
+ * panel by panel into f32 and multiplied here where it has not.
  *
  * All matrices are row-major. A result depends on shape, ISA and precision alone, never on the number of threads: the
- * door cuts fixed tiles (a function of the shape) and runs each on one thread. Nothing fails and nothing is allocated
- * after gemm_start. Not to be called from inside a parallel region. */
+ * door cuts fixed tiles (a function of the shape) and runs each on one thread. OpenBLAS chooses its own kernels by the
+ * CPU (RETORT_ISA does not bind it; its OPENBLAS_CORETYPE does). Nothing fails and nothing is allocated after
+ * gemm_start. Not to be called from inside a parallel region. */
 #ifndef RETORT_KERN_GEMM_H
 #define RETORT_KERN_GEMM_H
 
@@ -23,7 +24,9 @@ struct matrix {
     int64_t rows, cols;
 };
 
-/* Gives the door its threads and their workspaces. -1 (ERR_ENVIRONMENT) if memory is short. Call again to change. */
+/* Gives the door and all kernels their threads and the door its workspaces; parallel regions of the calling thread get
+ * as many. Decides, once and in the log, how bf16 is multiplied (oneDNN, or panels of f32), so isa_use() comes before
+ * it. -1 (ERR_ENVIRONMENT) if memory is short. Call again to change. Until then kernels run on one thread. */
 int gemm_start(int threads, struct err *e);
 int gemm_threads(void);
 void gemm_stop(void);

@@ -70,23 +70,51 @@ static int64_t min(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* to[D, BLOCK] = from[n, D]^T, zeros in the columns from n on: lanes that belong to no token */
-static void transpose_in(float *to, const float *from, int64_t ld, int64_t n, int D)
+/* Lanes in use for n tokens: as many as block_gemm computes. */
+static int64_t lanes_of(int64_t n)
 {
-    for (int64_t d = 0; d < D; d++)
-        for (int64_t i = 0; i < BLOCK; i++)
-            to[d * BLOCK + i] = i < n ? from[i * ld + d] : 0;
+    return (n + COLUMNS - 1) / COLUMNS * COLUMNS;
+}
+
+/* to[D, BLOCK] = scale * from[n, D]^T, zeros in the lanes that belong to no token. */
+static void transpose_in(float *to, const float *from, int64_t ld, int64_t n, int64_t D, float scale)
+{
+    const int64_t d4 = D / 4 * 4, n4 = n / 4 * 4, lanes = lanes_of(n);
+    for (int64_t i = 0; i < n4; i += 4)
+        for (int64_t d = 0; d < d4; d += 4)
+            transpose_4x4(to + d * BLOCK + i, BLOCK, from + i * ld + d, ld);
+    for (int64_t d = 0; d < D; d++) {
+        for (int64_t i = d < d4 ? n4 : 0; i < n; i++)
+            to[d * BLOCK + i] = from[i * ld + d];
+        for (int64_t i = n; i < lanes; i++)
+            to[d * BLOCK + i] = 0;
+#pragma omp simd
+        for (int64_t i = 0; i < lanes; i++)
+            to[d * BLOCK + i] *= scale;
+    }
+}
+
+/* to[n, D] = from[D, BLOCK]^T */
+static void transpose_out(float *to, int64_t ld, const float *from, int64_t n, int64_t D)
+{
+    const int64_t d4 = D / 4 * 4, n4 = n / 4 * 4;
+    for (int64_t i = 0; i < n4; i += 4)
+        for (int64_t d = 0; d < d4; d += 4)
+            transpose_4x4(to + i * ld + d, ld, from + d * BLOCK + i, BLOCK);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t d = i < n4 ? d4 : 0; d < D; d++)
+            to[i * ld + d] = from[d * BLOCK + i];
 }
 
 /* --- forward --- */
 
 /* One block of queries, in lanes: columns of every array. */
 struct forward_block {
-    float q[MOST_D * BLOCK];   /* [D, BLOCK] */
+    float q[MOST_D * BLOCK];   /* [D, BLOCK], times the scale of scores */
     float out[MOST_D * BLOCK]; /* [D, BLOCK], relative to max */
     float p[BLOCK * BLOCK];    /* [key, query]: scores, then their exponentials */
     float max[BLOCK], sum[BLOCK];
-    int64_t lanes; /* in use: the queries, rounded up as block_gemm does */
+    int64_t lanes; /* in use */
 };
 
 /* Keys that come after the query leave the softmax. gap: the first key's position less the first query's. */
@@ -97,35 +125,37 @@ static void mask_future(float *p, int64_t keys, int64_t lanes, int64_t gap)
             p[j * BLOCK + i] = -INFINITY;
 }
 
-/* Scores become exponentials under the new maximum; correction[i] is what the old maximum's sums must be multiplied by.
- */
-static void softmax_block(struct forward_block *f, float *correction, int64_t keys, float scale)
+/* Scores become exponentials under the new maximum, for COLUMNS lanes: few enough that maxima and sums stay in
+ * registers. correction: what sums under the old maximum must be multiplied by. */
+static void softmax_lanes(float *p, float *max, float *sum, float *correction, int64_t keys)
 {
-    float max[BLOCK];
-    memcpy(max, f->max, sizeof max);
+    float m[COLUMNS], s[COLUMNS] = {0};
+    memcpy(m, max, sizeof m);
     for (int64_t j = 0; j < keys; j++)
 #pragma omp simd
-        for (int64_t i = 0; i < f->lanes; i++) {
-            const float s = f->p[j * BLOCK + i] *= scale;
-            max[i] = s > max[i] ? s : max[i];
+        for (int i = 0; i < COLUMNS; i++)
+            m[i] = p[j * BLOCK + i] > m[i] ? p[j * BLOCK + i] : m[i];
+    for (int64_t j = 0; j < keys; j++)
+#pragma omp simd
+        for (int i = 0; i < COLUMNS; i++) {
+            p[j * BLOCK + i] = exp_nonpositive(p[j * BLOCK + i] - m[i]);
+            s[i] += p[j * BLOCK + i];
         }
 #pragma omp simd
-    for (int64_t i = 0; i < f->lanes; i++) {
-        correction[i] = exp_one(f->max[i] - max[i]);
-        f->sum[i] *= correction[i];
-        f->max[i] = max[i];
+    for (int i = 0; i < COLUMNS; i++) {
+        correction[i] = exp_nonpositive(max[i] - m[i]);
+        sum[i] = sum[i] * correction[i] + s[i];
+        max[i] = m[i];
     }
-    for (int64_t j = 0; j < keys; j++)
-#pragma omp simd
-        for (int64_t i = 0; i < f->lanes; i++) {
-            const float e = exp_one(f->p[j * BLOCK + i] - max[i]);
-            f->p[j * BLOCK + i] = e;
-            f->sum[i] += e;
-        }
 }
 
 static void rescale(float *out, const float *correction, int64_t lanes, int D)
 {
+    float least = 1;
+    for (int64_t i = 0; i < lanes; i++)
+        least = correction[i] < least ? correction[i] : least;
+    if (least == 1)
+        return; /* no maximum moved, as in most blocks */
     for (int d = 0; d < D; d++)
 #pragma omp simd
         for (int64_t i = 0; i < lanes; i++)
@@ -139,20 +169,22 @@ static void forward_step(struct forward_block *f, const float *k, const float *v
     block_gemm(f->p, BLOCK, k, s->ldk, 1, f->q, BLOCK, keys, queries, s->D, false);
     if (gap + keys > 1)
         mask_future(f->p, keys, f->lanes, gap);
-    softmax_block(f, correction, keys, s->scale);
+    for (int64_t i = 0; i < f->lanes; i += COLUMNS)
+        softmax_lanes(f->p + i, f->max + i, f->sum + i, correction + i, keys);
     rescale(f->out, correction, f->lanes, s->D);
     block_gemm(f->out, BLOCK, v, 1, s->ldv, f->p, BLOCK, s->D, queries, keys, true);
 }
 
-static void forward_store(float *out, float *lse, const struct forward_block *f, int64_t queries,
+static void forward_store(float *out, float *lse, struct forward_block *f, int64_t queries,
                           const struct attention_shape *s)
 {
-    for (int64_t i = 0; i < queries; i++) {
-        const float inverse = 1 / f->sum[i];
-        for (int d = 0; d < s->D; d++)
-            out[i * s->ldo + d] = f->out[d * BLOCK + i] * inverse;
+    float inverse[BLOCK];
+    for (int64_t i = 0; i < f->lanes; i++)
+        inverse[i] = 1 / f->sum[i];
+    rescale(f->out, inverse, f->lanes, s->D);
+    transpose_out(out, s->ldo, f->out, queries, s->D);
+    for (int64_t i = 0; i < queries; i++)
         lse[i] = f->max[i] + logf(f->sum[i]);
-    }
 }
 
 static void forward_item(float *out, float *lse, const float *q, const float *k, const float *v, const struct walk *w,
@@ -163,12 +195,14 @@ static void forward_item(float *out, float *lse, const float *q, const float *k,
     const float *key = k + w->first * s->ldk + s->kv_of[head] * s->D;
     const float *value = v + w->first * s->ldv + s->kv_of[head] * s->D;
     struct forward_block f;
-    transpose_in(f.q, q + row * s->ldq + head * s->D, s->ldq, queries, s->D);
-    f.lanes = (queries + COLUMNS - 1) / COLUMNS * COLUMNS;
-    memset(f.out, 0, (size_t)s->D * BLOCK * sizeof *f.out);
-    memset(f.sum, 0, sizeof f.sum);
-    for (int i = 0; i < BLOCK; i++)
+    f.lanes = lanes_of(queries);
+    transpose_in(f.q, q + row * s->ldq + head * s->D, s->ldq, queries, s->D, s->scale);
+    for (int64_t i = 0; i < f.lanes; i++) {
         f.max[i] = -INFINITY;
+        f.sum[i] = 0;
+    }
+    for (int d = 0; d < s->D; d++)
+        memset(f.out + d * BLOCK, 0, (size_t)f.lanes * sizeof *f.out);
     for (int64_t j0 = 0; j0 < i0 + queries; j0 += BLOCK)
         forward_step(&f, key + j0 * s->ldk, value + j0 * s->ldv, queries, min(BLOCK, i0 + queries - j0), j0 - i0, s);
     forward_store(out + row * s->ldo + head * s->D, lse + head * s->T + row, &f, queries, s);
@@ -249,7 +283,7 @@ static void softmax_backward(struct backward_block *b, const float *lse, const f
         const int64_t seen = diagonal ? min(i + 1, b->keys) : b->keys;
 #pragma omp simd
         for (int64_t j = 0; j < seen; j++) {
-            p[j] = exp_one(p[j] * scale - lse[i]);
+            p[j] = exp_nonpositive(p[j] * scale - lse[i]);
             ds[j] = p[j] * (ds[j] - delta[i]) * scale;
         }
         for (int64_t j = seen; j < BLOCK; j++)
@@ -289,8 +323,8 @@ static void backward_load(const struct backward *a, struct backward_block *b, in
     const struct attention_shape *s = a->s;
     const float *k = a->k + row * s->ldk + kv * s->D, *v = a->v + row * s->ldv + kv * s->D;
     const size_t bytes = (size_t)s->D * BLOCK * sizeof(float);
-    transpose_in(b->k_t, k, s->ldk, b->keys, s->D);
-    transpose_in(b->v_t, v, s->ldv, b->keys, s->D);
+    transpose_in(b->k_t, k, s->ldk, b->keys, s->D, 1);
+    transpose_in(b->v_t, v, s->ldv, b->keys, s->D, 1);
     for (int64_t j = 0; j < b->keys; j++)
         for (int64_t d = 0; d < b->width; d++)
             b->k[j * b->width + d] = d < s->D ? k[j * s->ldk + d] : 0;
@@ -302,11 +336,8 @@ static void backward_store(const struct backward *a, const struct backward_block
 {
     const struct attention_shape *s = a->s;
     float *dk = a->dk + row * s->ldk + kv * s->D, *dv = a->dv + row * s->ldv + kv * s->D;
-    for (int64_t j = 0; j < b->keys; j++)
-        for (int d = 0; d < s->D; d++) {
-            dk[j * s->ldk + d] = b->dk_t[d * BLOCK + j];
-            dv[j * s->ldv + d] = b->dv_t[d * BLOCK + j];
-        }
+    transpose_out(dk, s->ldk, b->dk_t, b->keys, s->D);
+    transpose_out(dv, s->ldv, b->dv_t, b->keys, s->D);
 }
 
 static void backward_item(const struct backward *a, struct progress *progress, int64_t ticket, const struct walk *w,
@@ -381,14 +412,14 @@ static void decode_head(float *out, const float *q, const float *keys, int64_t l
             s[j] = dot(q, keys + (j0 + j) * ldk, D) * scale;
             top = s[j] > top ? s[j] : top;
         }
-        const float correction = exp_one(max - top);
+        const float correction = exp_nonpositive(max - top);
         max = top;
         sum *= correction;
 #pragma omp simd
         for (int d = 0; d < D; d++)
             sum_pv[d] *= correction;
         for (int64_t j = 0; j < block; j++) {
-            const float p = exp_one(s[j] - max);
+            const float p = exp_nonpositive(s[j] - max);
             sum += p;
 #pragma omp simd
             for (int d = 0; d < D; d++)

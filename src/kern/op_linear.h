@@ -16,7 +16,8 @@ void bias_forward(float *y, int64_t ldy, const float *b, int64_t T, int64_t N);
 void bias_backward(float *db, const float *dy, int64_t lddy, int64_t T, int64_t N);
 
 /* Inverted dropout: y = x * keep / (1 - p), keep = one Philox number per element keyed by (key, stream, place[t],
- * first_feature + i), so that a shard of features draws what the whole row would. Its own backward (the mask is drawn
+ * f = first_feature + i): number f % 4 of rng_philox(key, place[t], stream << 32 | f / 4), so that a shard of features
+ * draws what the whole row would. stream < 2^32. Its own backward (the mask is drawn
  * again). y may be x. 0 <= p < 1. */
 void dropout_apply(float *y, int64_t ldy, const float *x, int64_t ldx, float p, uint64_t key, uint64_t stream,
                    const uint64_t *place, int64_t first_feature, int64_t T, int64_t D);
