@@ -16,13 +16,20 @@ static int start(const struct comm *world, int threads, struct err *e)
     return agree(world, e);
 }
 
+/* Tokens of the longest document that the model is exact for: attention has no sliding window, and up to its width
+ * there is nothing that it would hide. */
+static int64_t model_limit(const struct model_config *c)
+{
+    return c->sliding_window && c->sliding_window < c->max_positions ? c->sliding_window : c->max_positions;
+}
+
 /* Local. What the config alone tells: how many positions, which adapter. */
 static int read_options(const struct solo_options *o, struct model_options *options, struct err *e)
 {
     struct model_files *files;
     if (model_files_open_config(&files, o->model, e))
         return -1;
-    int64_t limit = model_files_config(files)->max_positions;
+    int64_t limit = model_limit(model_files_config(files));
     model_files_close(files);
     options->precision = o->precision;
     options->keep = o->keep;
