@@ -34,10 +34,19 @@ def compare_generation(gguf, model):
         expect([i for i in ours["ids"] if i != stop] == [i for i in ids if i != stop], f"greedy answer to {prompt!r}")
 
 
+def compare_export(gguf, model, work):
+    """The GGUF as a directory in f32: every weight as the gguf package dequantises it, bit for bit."""
+    out = work / "export"
+    retort("export", "--model", gguf, "--format", "hf", "--out", out)
+    ours = load_model(out).state_dict()
+    expect(all(torch.equal(t, ours[n]) for n, t in model.state_dict().items()), "export: weights equal to the last bit")
+
+
 def main(work):
     gguf, directory = material() / "smollm2.gguf", work / "hf"
     oracle(convert_gguf, gguf, directory)
     model = load_model(directory)
+    compare_export(gguf, model, work)
     compare_scores(gguf, model, work)
     compare_generation(gguf, model)
     del model
