@@ -124,6 +124,27 @@ static void sampled_labels(void **state)
     }
 }
 
+/* Four equal ids: p is tau to the last bit, and p >= tau is the head. */
+static void an_id_at_the_threshold_is_in_the_head(void **state)
+{
+    (void)state;
+    struct label_spec spec = spec_of(LABEL_SAMPLED, VALUES_F32);
+    struct task t = make_task(0);
+    float *z = (float *)t.z;
+    for (int64_t i = 0; i < t.rows * t.V; i++)
+        z[i] = i % t.V % 1000 == 0 && i % t.V > 0 ? 5 : i % t.V == 17 ? 5 : -200;
+    spec.threshold = 0.25;
+    struct label_set s = encode_decode(&spec, &world, &t);
+    static const uint32_t ids[] = {17, 1000, 2000, 3000};
+    for (int64_t row = 0; row < t.rows; row++) {
+        assert_int_equal(s.first[row], 4 * row);
+        assert_memory_equal(s.ids + 4 * row, ids, sizeof ids);
+        assert_true(s.p[4 * row] == 0.25f);
+    }
+    label_set_release(&s);
+    free_task(&t);
+}
+
 /* --- top_k --- */
 
 struct candidate {
@@ -391,6 +412,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sampled_labels),
+        cmocka_unit_test(an_id_at_the_threshold_is_in_the_head),
         cmocka_unit_test(top_k_labels),
         cmocka_unit_test(lower_ids_come_first_among_equals),
         cmocka_unit_test(probabilities_of_zero),

@@ -299,11 +299,11 @@ static void logits_that_were_not_finite(void **state)
     }
 }
 
-/* A record of top_k f32 with this header and this body, its sizes and its crc right. */
-static void assert_forged_refused(struct record_header h, const void *raw, size_t raw_size, const char *why)
+/* A record of top_k f32 with this header and this compressed body, its sizes and its crc right. */
+static void assert_packed_refused(struct record_header h, const void *packed, size_t size, const char *why)
 {
     struct label_spec spec = made_spec(8);
-    unsigned char bytes[RECORD_HEADER_BYTES + 4096];
+    unsigned char *bytes = mem_alloc(RECORD_HEADER_BYTES + size);
     h.seq_id = MADE_SEQ_ID;
     h.input_hash = MADE_INPUT_HASH;
     h.tokens = h.tokens ? h.tokens : 3;
@@ -311,10 +311,19 @@ static void assert_forged_refused(struct record_header h, const void *raw, size_
     h.values = spec.values;
     h.temperature = (float)spec.temperature;
     h.parameter = record_parameter(&spec);
-    h.packed_size = ZSTD_compress(bytes + RECORD_HEADER_BYTES, 4096, raw, raw_size, 3);
-    assert_false(ZSTD_isError(h.packed_size));
-    record_header_write(bytes, &h, bytes + RECORD_HEADER_BYTES);
-    assert_refused(bytes, RECORD_HEADER_BYTES + h.packed_size, &spec, why);
+    h.packed_size = size;
+    memcpy(bytes + RECORD_HEADER_BYTES, packed, size);
+    record_header_write(bytes, &h, packed);
+    assert_refused(bytes, RECORD_HEADER_BYTES + size, &spec, why);
+    mem_free(bytes);
+}
+
+static void assert_forged_refused(struct record_header h, const void *raw, size_t raw_size, const char *why)
+{
+    unsigned char packed[4096];
+    const size_t size = ZSTD_compress(packed, sizeof packed, raw, raw_size, 3);
+    assert_false(ZSTD_isError(size));
+    assert_packed_refused(h, packed, size, why);
 }
 
 /* One label of two ids in top_k f32: counts, tail, ids (planes), values (planes), entropy. */
@@ -378,6 +387,11 @@ static void forged_sizes(void **state)
     h.head_entries = (UINT64_C(1) << 40);
     h.raw_size = 12 + 7 * h.head_entries;
     assert_forged_refused(h, &b, sizeof b, "no zstd frame of the size");
+    /* and a frame that claims the same: memory is not asked for */
+    unsigned char frame[16] = {0x28, 0xb5, 0x2f, 0xfd, 0xe0, [13] = 1};
+    memcpy(frame + 5, &h.raw_size, 8);
+    assert_true(ZSTD_getFrameContentSize(frame, sizeof frame) == h.raw_size);
+    assert_packed_refused(h, frame, sizeof frame, "no zstd frame of the size");
     h.head_entries = (sizeof zeros - 12) / 7;
     h.raw_size = 12 + 7 * h.head_entries;
     assert_forged_refused(h, zeros, h.raw_size, "do not sum to 1"); /* as many as there are, and its label has none */
