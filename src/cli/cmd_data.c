@@ -2,11 +2,11 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "cli/console.h"
 #include "cli/job_file.h"
 #include "cli/program.h"
 #include "data/order.h"
-#include "data/text.h"
 #include "job/job_corpus.h"
 #include "job/run.h"
 
@@ -44,7 +44,7 @@ static void print_run(const struct viewing *v, const struct sequence *s, int fir
     bool marked = s->supervised[first];
     if (marked)
         strbuf_adds(out, v->colour ? "\033[1;32m" : "[[");
-    text_repair(text.data, text.size, out);
+    utf8_append_repaired(out, text.data, text.size);
     if (marked)
         strbuf_adds(out, v->colour ? "\033[0m" : "]]");
     strbuf_release(&text);

@@ -2,6 +2,7 @@
  * paths that a mode reads. */
 #include "conf/job.h"
 
+#include "base/utf8.h"
 #include <math.h>
 #include <string.h>
 
@@ -75,7 +76,7 @@ static int check_required(const struct job *job, struct err *e)
 static int check_name(const struct job *job, struct err *e)
 {
     const char *n = job->name;
-    if (strchr(n, '/') || strchr(n, '\n') || !strcmp(n, ".") || !strcmp(n, "..") || !yaml_is_utf8(n))
+    if (strchr(n, '/') || strchr(n, '\n') || !strcmp(n, ".") || !strcmp(n, "..") || !utf8_is_valid(n))
         return job_refuse(job, "name", e, "a name has no slash and no newline, and is not . or ..");
     return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 static bool is_digit(char c)
 {
@@ -24,37 +25,8 @@ static bool reads_as_plain(const char *text)
     return *text && !strchr(".-", *text) && !is_digit(*text) && text[strspn(text, letters)] == 0;
 }
 
-/* The character at *text, which moves past it; -1 if the bytes are not UTF-8 (overlong forms and surrogates are not).
- */
-static int32_t next_character(const char **text)
-{
-    static const int32_t least[4] = {0, 0x80, 0x800, 0x10000};
-    const unsigned char *at = (const unsigned char *)*text;
-    int more = *at < 0x80 ? 0 : *at >> 5 == 6 ? 1 : *at >> 4 == 14 ? 2 : *at >> 3 == 30 ? 3 : -1;
-    if (more < 0)
-        return -1;
-    int32_t c = more ? *at & (0x3f >> more) : *at;
-    for (int i = 1; i <= more; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return -1;
-        c = c << 6 | (at[i] & 0x3f);
-    }
-    if (c < least[more] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-        return -1;
-    *text += more + 1;
-    return c;
-}
-
-bool yaml_is_utf8(const char *text)
-{
-    while (*text)
-        if (next_character(&text) < 0)
-            return false;
-    return true;
-}
-
 /* What YAML does not take as it is, or would fold as a line break. */
-static bool needs_escape(int32_t c)
+static bool needs_escape(uint32_t c)
 {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff || c == 0xfffe ||
            c == 0xffff;
@@ -69,15 +41,13 @@ void yaml_put_text(struct strbuf *out, const char *text)
     strbuf_addc(out, '"');
     while (*text) {
         const char *from = text;
-        int32_t c = next_character(&text);
-        if (c < 0)
-            text++; /* cannot be: what enters a job is checked; keep the byte rather than lose it */
+        uint32_t c = utf8_next(&text); /* what enters a job is checked to be UTF-8 */
         if (c == '\n')
             strbuf_adds(out, "\\n");
         else if (c == '"' || c == '\\')
             strbuf_printf(out, "\\%c", (char)c);
-        else if (c >= 0 && needs_escape(c))
-            strbuf_printf(out, "\\u%04x", (unsigned)c);
+        else if (needs_escape(c))
+            strbuf_printf(out, "\\u%04x", c);
         else
             strbuf_add(out, from, (size_t)(text - from));
     }

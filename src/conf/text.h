@@ -14,8 +14,6 @@ void yaml_put_text(struct strbuf *out, const char *text);
 /* The shortest decimal that reads back as the same double. value is finite. */
 void yaml_put_number(struct strbuf *out, double value);
 
-bool yaml_is_utf8(const char *text);
-
 /* directory/path as an absolute path without empty and "." parts. ".." stays: what it means depends on symbolic links.
  */
 char *path_resolve(struct arena *arena, const char *directory, const char *path);

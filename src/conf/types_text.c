@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "conf/text.h"
 
 static void list_choices(const struct choice *choices, struct strbuf *out)
@@ -94,7 +95,7 @@ static char *resolve(const struct field *f, const struct node *n, const struct r
         return NULL;
     }
     char *path = path_resolve(r->arena, directory, n->text);
-    if (yaml_is_utf8(path))
+    if (utf8_is_valid(path))
         return path;
     char shown[NODE_SHOWN];
     spot_refuse(&n->spot, n->key, r->e, "%s lies below a directory whose name is not UTF-8; rename it",

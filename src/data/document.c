@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "data/text.h"
 
 int document_rules_init(struct document_rules *r, const struct tokenizer *t, bool chat, const char *template_name,
@@ -241,8 +242,10 @@ int document_from_json(struct document *d, const struct document_rules *r, enum 
 {
     struct strbuf repaired;
     strbuf_init(&repaired);
-    if (!text_is_utf8(line, size)) {
-        d->bytes_replaced += (int64_t)text_repair(line, size, &repaired);
+    if (utf8_valid_prefix(line, size) != size) {
+        enum { REPLACEMENT_BYTES = 3 };
+        size_t parts = utf8_append_repaired(&repaired, line, size);
+        d->bytes_replaced += (int64_t)(size + parts * REPLACEMENT_BYTES - repaired.size);
         line = repaired.data;
         size = repaired.size;
     }

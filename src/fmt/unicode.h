@@ -8,16 +8,8 @@
 #include <stdint.h>
 
 #include "base/strbuf.h"
+#include "base/utf8.h"
 
-/* How many bytes at the beginning of text are well-formed UTF-8. */
-size_t utf8_valid_prefix(const char *text, size_t size);
-
-/* Appends text; every maximal ill-formed part becomes one U+FFFD, as Python's errors="replace" does it. Returns how
- * many. */
-size_t utf8_append_repaired(struct strbuf *out, const char *text, size_t size);
-
-/* The character at *at, which moves behind it. The text must be well-formed and not at its end. */
-uint32_t utf8_next(const char **at);
 /* The begin of the character that ends at end, in well-formed text that is not empty. */
 const char *utf8_previous(const char *end);
 void utf8_append(struct strbuf *out, uint32_t c);
