@@ -4,6 +4,7 @@
 #include "label/encode.h"
 #include "learn/micro_batch.h"
 #include "par/agree.h"
+#include "par/failure.h"
 
 struct teacher {
     const struct model *m;
@@ -69,6 +70,18 @@ void teacher_read(struct teacher *t, const struct sequence *s)
     model_final_norm(t->m, t->tape, t->batch.rows, t->batch.n, t->h);
 }
 
+/* Weights are checked at load, so this is a model that overflows on this input. Its labels must not be used. */
+static void check_logits(const struct teacher *t, const struct sequence *s)
+{
+    struct err e = {0};
+    int64_t bad = encoder_bad_labels(t->encoder);
+    if (!bad || t->m->shards.rank != 0)
+        return;
+    err_set(&e, ERR_INPUT, "the teacher's logits are not finite at %lld positions of sequence %llu", (long long)bad,
+            (unsigned long long)(s->id & 0xffffffffffffff));
+    failure_raise(&e);
+}
+
 void *teacher_encode(struct teacher *t, const struct sequence *s, int64_t first, int64_t rows, size_t *size)
 {
     int64_t d = t->m->config.hidden_size, end = first + rows;
@@ -78,7 +91,9 @@ void *teacher_encode(struct teacher *t, const struct sequence *s, int64_t first,
         model_logits(t->m, t->h + first * d, n, t->logits);
         encoder_rows(t->encoder, t->logits, t->V, t->batch.rows + first, n);
     }
-    return encoder_finish(t->encoder, size);
+    void *record = encoder_finish(t->encoder, size);
+    check_logits(t, s);
+    return record;
 }
 
 void *teacher_label(struct teacher *t, const struct sequence *s, size_t *size)
