@@ -112,18 +112,20 @@ static int64_t piece(int64_t n, int64_t most)
     return ((n + pieces - 1) / pieces + 15) / 16 * 16;
 }
 
-static struct tiles tiles_of(const struct product *p, int64_t most)
+static struct tiles tiles_of(const struct product *p, int64_t most_m, int64_t most_n)
 {
-    const int64_t m = piece(p->M, most), n = piece(p->N, most);
+    const int64_t m = piece(p->M, most_m), n = piece(p->N, most_n);
     return (struct tiles){.m = m, .n = n, .rows = (p->M + m - 1) / m, .cols = (p->N + n - 1) / n};
 }
 
 /* sgemm packs its operands for every tile, so large tiles are cheaper; but there should be some for every thread. */
 static struct tiles cut(const struct product *p)
 {
-    enum { LARGE = 512, ENOUGH = 32 };
-    const struct tiles large = tiles_of(p, LARGE);
-    return is_direct(p) && large.rows * large.cols >= ENOUGH ? large : tiles_of(p, PANEL_ROWS);
+    enum { SMALL = PANEL_ROWS, LARGE = 512, ENOUGH = 16 };
+    const int64_t rows = (p->M + LARGE - 1) / LARGE, cols = (p->N + LARGE - 1) / LARGE;
+    if (!is_direct(p) || 2 * rows * cols < ENOUGH)
+        return tiles_of(p, SMALL, SMALL);
+    return tiles_of(p, rows * cols < ENOUGH ? SMALL : LARGE, LARGE);
 }
 
 static int64_t min(int64_t a, int64_t b)

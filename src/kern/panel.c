@@ -22,23 +22,39 @@ static void load_row(float *to, const void *from, enum dtype dtype, int64_t n, b
     }
 }
 
-/* Operand a for block_gemm: element (i, k) at at[i * ai + k * ak]. */
+/* Operand a for block_gemm, by strips of TILE_ROWS rows: element (i, k) of a strip at at + i * ai + k * ak. */
 struct left {
     const float *at;
-    int64_t ai, ak;
+    int64_t ai, ak, strip; /* strip: from one to the next */
 };
 
-/* In place, or copied in the order in which it lies: block_gemm reads it by single elements and takes either. */
+/* From memory rows that run over k: copied as it lies, since block_gemm reads single elements along them. */
+static struct left left_across(float *panel, const struct product *p, int64_t m0, int64_t k0, int64_t m, int64_t k)
+{
+    for (int64_t i = 0; i < m; i++)
+        load_row(panel + i * k, operand_at(&p->a, m0 + i, k0), p->a.dtype, k, p->round);
+    return (struct left){.at = panel, .ai = k, .ak = 1, .strip = TILE_ROWS * k};
+}
+
+/* From memory rows that run over m: cut into strips, so that the elements of one lie together and not a row apart. */
+static struct left left_along(float *panel, const struct product *p, int64_t m0, int64_t k0, int64_t m, int64_t k)
+{
+    float row[PANEL_ROWS + PANEL_EXTRA] = {0};
+    for (int64_t j = 0; j < k; j++) {
+        load_row(row, operand_at(&p->a, m0, k0 + j), p->a.dtype, m, p->round);
+        for (int64_t i = 0; i < m; i += TILE_ROWS)
+            memcpy(panel + i * k + j * TILE_ROWS, row + i, TILE_ROWS * sizeof *row);
+    }
+    return (struct left){.at = panel, .ai = 1, .ak = TILE_ROWS, .strip = TILE_ROWS * k};
+}
+
 static struct left load_left(float *panel, const struct product *p, int64_t m0, int64_t k0, int64_t m, int64_t k)
 {
-    const struct operand *a = &p->a;
-    const bool direct = operand_is_direct(p, a);
-    const int64_t ld = direct ? a->ld : a->by_inner ? m : k;
-    for (int64_t r = 0; !direct && r < (a->by_inner ? k : m); r++)
-        load_row(panel + r * ld, a->by_inner ? operand_at(a, m0, k0 + r) : operand_at(a, m0 + r, k0), a->dtype, ld,
-                 p->round);
-    return (struct left){
-        .at = direct ? operand_at(a, m0, k0) : panel, .ai = a->by_inner ? 1 : ld, .ak = a->by_inner ? ld : 1};
+    if (p->a.by_inner)
+        return left_along(panel, p, m0, k0, m, k);
+    if (operand_is_direct(p, &p->a))
+        return (struct left){operand_at(&p->a, m0, k0), p->a.ld, 1, TILE_ROWS * p->a.ld};
+    return left_across(panel, p, m0, k0, m, k);
 }
 
 /* strip[k, COLUMNS] of operand b from memory rows that run over k: transposed in squares of 4 on the way. */
@@ -85,17 +101,26 @@ static void copy_columns(float *to, int64_t ldto, const float *from, int64_t ldf
         memcpy(to + i * ldto, from + i * ldfrom, (size_t)n * sizeof *to);
 }
 
+static void full_strip(float *c, int64_t ldc, const struct left *a, const float *strip, int64_t m, int64_t k,
+                       bool accumulate)
+{
+    const float *at = a->at;
+    for (int64_t i = 0; i < m; i += TILE_ROWS, at += a->strip)
+        block_gemm(c + i * ldc, ldc, at, a->ai, a->ak, strip, COLUMNS, m - i < TILE_ROWS ? m - i : TILE_ROWS, COLUMNS,
+                   k, accumulate);
+}
+
 /* n <= COLUMNS columns of the tile; fewer than COLUMNS go through the workspace. */
 static void strip_product(float *c, int64_t ldc, const struct left *a, const float *strip, float *edge, int64_t m,
                           int64_t n, int64_t k, bool accumulate)
 {
     if (n == COLUMNS) {
-        block_gemm(c, ldc, a->at, a->ai, a->ak, strip, COLUMNS, m, COLUMNS, k, accumulate);
+        full_strip(c, ldc, a, strip, m, k, accumulate);
         return;
     }
     if (accumulate)
         copy_columns(edge, COLUMNS, c, ldc, m, n);
-    block_gemm(edge, COLUMNS, a->at, a->ai, a->ak, strip, COLUMNS, m, COLUMNS, k, accumulate);
+    full_strip(edge, COLUMNS, a, strip, m, k, accumulate);
     copy_columns(c, ldc, edge, COLUMNS, m, n);
 }
 
@@ -111,8 +136,10 @@ static void group_product(const struct product *p, const struct left *a, float *
 
 void KERNEL(panel_product)(const struct product *p, float *workspace, int64_t m0, int64_t n0, int64_t m, int64_t n)
 {
-    _Static_assert((int)COLUMNS <= (int)STRIP && (int)PANEL_COLS % (int)COLUMNS == 0, "workspaces fit every ISA");
-    float *panel = workspace, *strips = panel + PANEL_ROWS * PANEL_K;
+    _Static_assert((int)COLUMNS <= (int)STRIP && (int)PANEL_COLS % (int)COLUMNS == 0 &&
+                       (int)TILE_ROWS <= (int)PANEL_EXTRA,
+                   "workspaces fit every ISA");
+    float *panel = workspace, *strips = panel + (PANEL_ROWS + PANEL_EXTRA) * PANEL_K;
     for (int64_t k0 = 0; k0 < p->K; k0 += PANEL_K) {
         const int64_t k = p->K - k0 < PANEL_K ? p->K - k0 : PANEL_K;
         const struct left a = load_left(panel, p, m0, k0, m, k);

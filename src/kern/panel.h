@@ -10,8 +10,9 @@ enum {
     PANEL_ROWS = 256, /* most rows of a tile */
     PANEL_COLS = 128, /* columns of it at a time */
     PANEL_K = 256,    /* of the sum at a time: both panels fit a 512 KiB L2 cache, one strip of b half of an L1 cache */
-    STRIP = 32,       /* most columns of a strip in any instruction set */
-    PANEL_FLOATS = PANEL_ROWS * PANEL_K + PANEL_COLS * PANEL_K + PANEL_ROWS * STRIP
+    STRIP = 32,       /* most columns of a strip of b in any instruction set */
+    PANEL_EXTRA = 16, /* rows beyond PANEL_ROWS that a's last strip may fill */
+    PANEL_FLOATS = (PANEL_ROWS + PANEL_EXTRA) * PANEL_K + PANEL_COLS * PANEL_K + PANEL_ROWS * STRIP
 };
 
 /* The tile [m0, m0 + m) x [n0, n0 + n) of the product, m <= PANEL_ROWS, on one thread; workspace: PANEL_FLOATS. */
