@@ -334,13 +334,6 @@ int trainer_step(struct trainer *t, int64_t step, struct step_metrics *out, stru
     return 0;
 }
 
-int trainer_gradient(struct trainer *t, int64_t step, struct step_metrics *out, struct err *e)
-{
-    accumulate(t, step, out);
-    buckets_gather(t->buckets, t->m->gradient);
-    return check_step(out, e);
-}
-
 /* --- validation --- */
 
 static void validate_some(struct trainer *t, int first, int end, struct loss_sums *sums, int64_t *tokens)

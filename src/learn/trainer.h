@@ -71,8 +71,4 @@ void trainer_validate(struct trainer *t, struct validation_metrics *out);
 struct optimizer *trainer_optimizer(struct trainer *t);
 int64_t trainer_bytes(const struct trainer *t); /* Local. Activations, gradients and moments of this rank */
 
-/* The gradient of step `step` without its update: trainer's model.gradient holds the whole reduced gradient on every
- * rank (tests and oracles). */
-int trainer_gradient(struct trainer *t, int64_t step, struct step_metrics *out, struct err *e);
-
 #endif
