@@ -74,25 +74,6 @@ int file_make_directories(const char *path, struct err *e)
     return rc;
 }
 
-int file_read_at(int fd, const char *path, void *bytes, size_t size, uint64_t offset, struct err *e)
-{
-    char *to = bytes;
-    while (size) {
-        ssize_t n = pread(fd, to, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_errno(e, "%s: cannot read", path);
-        if (n == 0)
-            return err_set(e, ERR_INPUT, "%s: ends at byte %llu, %zu bytes too early", path, (unsigned long long)offset,
-                           size);
-        to += n;
-        offset += (uint64_t)n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 int file_write_at(int fd, const char *path, const void *bytes, size_t size, uint64_t offset, struct err *e)
 {
     const char *from = bytes;

@@ -33,8 +33,7 @@ int file_sync_directory(const char *path, struct err *e);
 /* A file or a whole tree; not being there is no error. */
 int file_remove_tree(const char *path, struct err *e);
 
-/* pread and pwrite of all bytes, or -1 (a short read is ERR_INPUT, a failed write ERR_ENVIRONMENT). */
-int file_read_at(int fd, const char *path, void *bytes, size_t size, uint64_t offset, struct err *e);
+/* pwrite of all bytes, or -1 (ERR_ENVIRONMENT). */
 int file_write_at(int fd, const char *path, const void *bytes, size_t size, uint64_t offset, struct err *e);
 
 /* directory + "/" + name, or name alone if it is absolute or directory is NULL or "". mem_free it. */

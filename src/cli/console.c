@@ -81,6 +81,9 @@ static void sink(void *context, enum log_level level, const char *line)
 void console_start(void)
 {
     strbuf_init(&console.early);
+    const char *level = getenv("RETORT_LOG");
+    if (level && !strcmp(level, "debug"))
+        log_set_level(LOG_DEBUG);
     console.terminal = console_is_terminal();
     log_set_sink(sink, NULL);
 }

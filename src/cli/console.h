@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* Log lines go to stderr from now on. */
+/* Log lines go to stderr from now on; with RETORT_LOG=debug in the environment the finest, too. */
 void console_start(void);
 
 /* And, with the time before each, to this file (appended); failing to open it is a warning. */

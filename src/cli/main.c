@@ -7,6 +7,7 @@
 #include "cli/program.h"
 #include "par/failure.h"
 #include "par/progress.h"
+#include "par/sum.h"
 
 const struct command commands[] = {
     {"run", "run a job, under mpirun or srun or alone", cmd_run},
@@ -104,6 +105,7 @@ static int finish(const struct err *e)
     if (e->code != ERR_NONE && program_speaks())
         console_error(e->text);
     if (mpi.started) {
+        sum_release();
         progress_stop();
         failure_stop();
         comm_finish(&mpi.world);

@@ -145,11 +145,6 @@ struct optimizer *trainer_optimizer(struct trainer *t)
     return &t->optimizer;
 }
 
-int64_t trainer_bytes(const struct trainer *t)
-{
-    return tape_bytes(t->tape) + (int64_t)t->arena.bytes + 4 * t->m->trainable_count + 8 * t->optimizer.elements;
-}
-
 /* --- labels --- */
 
 /* Keeps `window` own items permitted beyond those in work. */

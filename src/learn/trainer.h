@@ -69,6 +69,5 @@ int trainer_step(struct trainer *t, int64_t step, struct step_metrics *out, stru
 void trainer_validate(struct trainer *t, struct validation_metrics *out);
 
 struct optimizer *trainer_optimizer(struct trainer *t);
-int64_t trainer_bytes(const struct trainer *t); /* Local. Activations, gradients and moments of this rank */
 
 #endif

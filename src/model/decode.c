@@ -46,11 +46,6 @@ void kv_cache_free(struct kv_cache *c)
     mem_free(c);
 }
 
-void kv_cache_clear(struct kv_cache *c)
-{
-    c->used = 0;
-}
-
 void kv_cache_attention(struct kv_cache *c, const struct tape *t, const struct batch *b, int layer)
 {
     const struct shard *s = &c->m->shard;

@@ -105,7 +105,6 @@ struct tape;
 /* ERR_ENVIRONMENT if memory is short. T: most tokens of a batch. */
 struct tape *tape_new(const struct model *m, int64_t T, bool training, struct err *e);
 void tape_free(struct tape *t);
-int64_t tape_bytes(const struct tape *t);
 
 /* Collective over shards. Runs all blocks; the residual stream after the last one stays in the tape. */
 void model_forward(const struct model *m, struct tape *t, const struct batch *b);
@@ -132,7 +131,6 @@ void model_backward(const struct model *m, struct tape *t, const struct batch *b
 struct kv_cache;
 struct kv_cache *kv_cache_new(const struct model *m, int64_t positions, struct err *e);
 void kv_cache_free(struct kv_cache *c);
-void kv_cache_clear(struct kv_cache *c);
 
 /* Collective over shards. Appends ids[n] to the cached document and gives the logits[local vocabulary] after the last
  * one. The tape must have room for n tokens. */

@@ -61,14 +61,6 @@ bool param_exists(const struct model_config *c, enum param_role role)
     }
 }
 
-enum param_role param_of_module(const char *module)
-{
-    for (int i = 0; i < PARAM_ROLES; i++)
-        if (table[i].module && !strcmp(table[i].module, module))
-            return table[i].role;
-    return PARAM_ROLES;
-}
-
 static struct range cut(int64_t n, int p, int P)
 {
     return (struct range){n * p / P, n * (p + 1) / P};

@@ -52,8 +52,6 @@ struct param_row {
 
 const struct param_row *param_row(enum param_role role);
 bool param_exists(const struct model_config *c, enum param_role role);
-/* The linear layer of a block that adapters call module; PARAM_ROLES if there is none. */
-enum param_role param_of_module(const char *module);
 
 /* Shard p of P of a model: what it holds of every dimension, in elements. */
 struct range {

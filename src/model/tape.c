@@ -124,8 +124,3 @@ void tape_free(struct tape *t)
     arena_release(&t->arena);
     mem_free(t);
 }
-
-int64_t tape_bytes(const struct tape *t)
-{
-    return (int64_t)t->arena.bytes;
-}
