@@ -85,19 +85,23 @@ def new_store(a):
     return {"machine": machine(a.threads, a.retort), "rounds": a.rounds, "context": context, "records": {}}
 
 
+def refuse(text):
+    print(f"compare: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
 def selected(all_rows, wanted):
     unknown = [w for w in wanted if not any(row.name.startswith(w) for row in all_rows)]
     if unknown:
-        sys.exit(f"compare: no row {unknown[0]}; there are {', '.join(row.name for row in all_rows)}")
-    exact = {row.name for row in all_rows} & set(wanted)
-    return [row for row in all_rows if not wanted or row.name in exact or any(row.name.startswith(w) for w in set(wanted) - exact)]
+        refuse(f"no row {unknown[0]}; there are {', '.join(row.name for row in all_rows)}")
+    return [row for row in all_rows if not wanted or row.name.startswith(tuple(wanted))]
 
 
 def one_set_of_cores(threads):
     """This process and all that it starts stay on the first cores that it has."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < threads:
-        sys.exit(f"compare: {threads} threads on {len(cores)} cores; --threads takes at most {len(cores)}")
+        refuse(f"{threads} threads on {len(cores)} cores; --threads takes at most {len(cores)}")
     os.sched_setaffinity(0, cores[:threads])
 
 

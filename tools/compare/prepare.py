@@ -23,8 +23,8 @@ LLAMA = {**COMMON, "architectures": ["LlamaForCausalLM"], "model_type": "llama",
 SHAPES = {
     "8b": {**LLAMA, "hidden_size": 4096, "intermediate_size": 14336, "head_dim": 128},
     "1b": {**LLAMA, "hidden_size": 2048, "intermediate_size": 8192, "head_dim": 64},
-    "head": {**COMMON, "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 2048, "intermediate_size": 6144,
-             "num_attention_heads": 16, "head_dim": 128, "vocab_size": 151936, "rope_theta": 1000000.0,
+    "head": {**COMMON, "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 2048,
+             "intermediate_size": 6144, "num_attention_heads": 16, "head_dim": 128, "vocab_size": 151936, "rope_theta": 1000000.0,
              "tie_word_embeddings": True, "bos_token_id": 1, "eos_token_id": 2},
 }
 FORMATS = {"F32": gguf.LlamaFileType.ALL_F32, "F16": gguf.LlamaFileType.MOSTLY_F16, "BF16": gguf.LlamaFileType.MOSTLY_BF16,

@@ -81,14 +81,21 @@ def evaluate(row, records):
 # Words and tables.
 
 
-def amount(unit, value):
+UNITS = {"rate": " tokens/s", "bytes": " GiB", "share": " %", "quotient": ""}
+
+
+def number(unit, value):
     if unit == "bytes":
-        return f"{value / GIB:.2f} GiB"
+        return f"{value / GIB:.2f}"
     if unit == "share":
-        return f"{100 * value:.1f} %"
+        return f"{100 * value:.1f}"
     if unit == "quotient":
         return f"{value:.3f}"
-    return f"{value:.0f} tokens/s" if value >= 100 else f"{value:.1f} tokens/s"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def amount(unit, value):
+    return number(unit, value) + UNITS[unit]
 
 
 def shown(unit, side):
@@ -142,8 +149,8 @@ def spread(unit, candidate):
     values = candidate["values"]
     if not values:
         return f"missing: {candidate['error']}"
-    low, middle, high = (amount(unit, f(values)) for f in (min, statistics.median, max))
-    return f"{middle} ({low} to {high}, {len(values)} round{'s' * (len(values) > 1)})"
+    rounds = f"{len(values)} round{'s' * (len(values) > 1)}"
+    return f"{amount(unit, statistics.median(values))} ({number(unit, min(values))} to {number(unit, max(values))}, {rounds})"
 
 
 def detail_lines(results):
@@ -169,9 +176,9 @@ def markdown(results, rows, commands, store):
     return "\n\n".join([
         "# Benchmarks",
         f"Made by `tools/compare/run --markdown FILE`: every row by `tools/compare/run --only ROW`. Medians of "
-        f"{store['rounds']} rounds; in a round every process of a row starts afresh, warms up and measures, one after the other on the "
-        f"same {store['context']['threads']} cores. Precisions in brackets: retort's is the fastest of this CPU, and the peer's is its "
-        "best. A variant that is less than half as good as the best of its side in the first round is measured once.",
+        f"{store['rounds']} rounds; in a round every process of a row starts afresh, warms up and measures, one after the other "
+        f"on the same {store['context']['threads']} cores. In brackets the variant: retort runs in the fastest precision of this "
+        "CPU, the peer in its best. What is less than half as good as the best of its side in the first round is measured once.",
         markdown_table(("machine", ""), [(key, str(value)) for key, value in machine.items()]),
         "## Goals",
         markdown_table(COLUMNS, map(cells, results)),

@@ -7,8 +7,8 @@ usage: torch_peer.py WHAT (--model DIR | --config FILE) [options]
   distil    a whole step of distillation: teacher forward, full KL + cross-entropy, backward of the student, AdamW
 
 --config gives random weights of that shape. The first pass warms up; each of the --passes after it prints one JSON line
-{peer, what, precision, threads, tokens, seconds, tokens_per_second, peak_memory_bytes}. A step runs one sequence at a time, which is where
-PyTorch needs least memory, and updates once."""
+{peer, what, precision, threads, tokens, seconds, tokens_per_second, peak_memory_bytes}. A step runs one sequence at a time,
+which is where PyTorch needs least memory, and updates once."""
 
 import argparse
 import json
