@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -59,6 +60,12 @@ def version_of(package):
         return "not installed"
 
 
+def onednn_version():
+    macros = output_of("sh", "-c", "echo '#include <dnnl_version.h>' | ${CC:-cc} -E -dM -x c -")
+    numbers = dict(re.findall(r"#define DNNL_VERSION_(\w+) (\d+)", macros))
+    return ".".join(numbers.get(part, "?") for part in ("MAJOR", "MINOR", "PATCH"))
+
+
 def machine(threads, retort):
     cpu = cpu_info()
     flags = cpu.get("flags", "").split()
@@ -68,10 +75,11 @@ def machine(threads, retort):
         "flags": " ".join(flag for flag in FLAGS if flag in flags) or "none of " + " ".join(FLAGS),
         "cores": f"{threads} of {os.cpu_count()}",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / report.GIB:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
+        "system": platform.freedesktop_os_release()["PRETTY_NAME"],
         "retort": f"{output_of(retort, '--version')}, commit {output_of('git', 'describe', '--always', '--dirty')}",
         "Open MPI": output_of("mpirun", "--version").splitlines()[0].rpartition(" ")[2],
         "OpenBLAS": output_of("pkg-config", "--modversion", "openblas"),
+        "oneDNN": onednn_version(),
         "Python": platform.python_version(),
         **{name: version_of(name) for name in PEERS},
     }

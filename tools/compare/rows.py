@@ -185,7 +185,9 @@ def lora_over_forward_row(runs):
 
 def distillation_rows(runs):
     work = ("--model", runs.teacher, "--layers", runs.context["layers"], "--tokens", runs.tokens)
-    peers = {kind: runs.pytorch(f"distil/pytorch {kind}", "distil", *work, "--loss", kind) for kind in ("eager", "compiled")}
+    # the steps have shown what an emulated precision costs
+    peers = {kind: runs.pytorch(f"distil/pytorch {kind}", "distil", *work, "--loss", kind,
+                                precisions=runs.context["precisions"]) for kind in ("eager", "compiled")}
     local = {f"local, {n} rank{'s' * (n > 1)}": runs.job(f"distil/retort local {n}", job, n)
              for n, job in ((1, "local"), (2, "local-2"))}
     stream = {"streamed, 2 ranks": runs.job("distil/retort stream", "stream", 2)}
