@@ -2,8 +2,8 @@
 
 usage: retort_distil.py JOB.yaml [--warm-up STEPS] -- [mpirun ...] retort
 
-Prints one JSON line {peer, what, ranks_command, tokens, seconds, tokens_per_second, label_wait_share, teacher_wait_share}; the
-first steps, in which memory is touched for the first time and the stream fills, are left out."""
+Prints one JSON line {what, job, steps, tokens, seconds, tokens_per_second, label_wait_share, teacher_wait_share}; the first steps,
+in which memory is touched for the first time and the stream fills, are left out."""
 
 import argparse
 import json
