@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void exhausted_default(size_t wanted)
@@ -66,6 +67,13 @@ char *mem_printf(const char *format, ...)
 void mem_free(void *p)
 {
     free(p);
+}
+
+size_t mem_peak(void)
+{
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    return (size_t)use.ru_maxrss * 1024;
 }
 
 /* Anonymous maps: zeroed by the kernel only when touched, given back whole, and a limit on memory shows here as NULL.

@@ -18,6 +18,9 @@ void mem_free(void *p); /* takes NULL; for every mem_ function above */
 void mem_set_exhausted(void (*hook)(size_t wanted));
 _Noreturn void mem_exhausted(size_t wanted);
 
+/* The most memory that this process has had in use so far, file maps that were touched included. */
+size_t mem_peak(void);
+
 /* 64-byte aligned, zeroed, or NULL. Freed by mem_free_large with the same size. */
 void *mem_try(size_t size);
 void mem_free_large(void *p, size_t size);

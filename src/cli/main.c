@@ -20,6 +20,7 @@ const struct command commands[] = {
     {"generate", "continue a prompt", cmd_generate},
     {"prune", "make a student of some of a teacher's layers", cmd_prune},
     {"export", "write a model, adapter merged, for other programs", cmd_export},
+    {"bench", "this machine's figures beside its own ceiling", cmd_bench},
 };
 const int command_count = sizeof commands / sizeof *commands;
 

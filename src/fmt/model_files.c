@@ -32,9 +32,15 @@ static const char *path_of(struct model_files *m, const char *name)
     return kept;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), k = strlen(end);
+    return n >= k && !strcmp(text + n - k, end);
+}
+
 static int read_config(struct model_files *m, struct err *e)
 {
-    const char *path = path_of(m, "config.json");
+    const char *path = ends_with(m->path, ".json") ? m->path : path_of(m, "config.json");
     if (!file_exists(path))
         return err_set(e, ERR_INPUT, "%s: there is no config.json; a model is a Hugging Face directory or a GGUF file",
                        m->path);
@@ -130,12 +136,6 @@ static int open_sharded(struct model_files *m, const char *index_path, struct er
     return rc;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), k = strlen(end);
-    return n >= k && !strcmp(text + n - k, end);
-}
-
 /* No safetensors: say so, and say it better where the weights are there in a form that is not read. */
 static int refuse_weights(const struct model_files *m, struct err *e)
 {
@@ -171,7 +171,7 @@ static int open_any(struct model_files **out, const char *path, bool weights, st
     arena_init(&m->arena);
     m->path = arena_strdup(&m->arena, path);
     int rc;
-    if (file_is_directory(path))
+    if (file_is_directory(path) || (!weights && ends_with(path, ".json")))
         rc = read_config(m, e) || (weights && open_weights(m, e)) ? -1 : 0;
     else
         rc = open_gguf(m, e);

@@ -18,7 +18,8 @@ struct model_files;
 int model_files_open(struct model_files **out, const char *path, struct err *e);
 void model_files_close(struct model_files *m);
 
-/* Opens config and metadata only: enough for check, tokenize, and plans (a directory need not have weights). */
+/* Opens config and metadata only: enough for check, tokenize, and plans (a directory need not have weights; a .json
+ * file is a config by itself). */
 int model_files_open_config(struct model_files **out, const char *path, struct err *e);
 
 const char *model_files_path(const struct model_files *m);

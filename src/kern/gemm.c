@@ -5,6 +5,7 @@
 #include <omp.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "kern/gemm_dnnl.h"
@@ -16,6 +17,8 @@ static struct {
     int threads;
     float *workspaces;      /* [threads][PANEL_FLOATS] */
     struct gemm_dnnl *bf16; /* NULL: bf16 goes through panels of f32 */
+    void (*seen)(void *context, const struct gemm_call *call);
+    void *context;
 } door = {.threads = 1};
 
 static size_t workspaces_size(int threads)
@@ -65,6 +68,11 @@ int gemm_start(int threads, struct err *e)
 int gemm_threads(void)
 {
     return door.threads;
+}
+
+bool gemm_multiplies_bf16(void)
+{
+    return door.bf16 != NULL;
 }
 
 void gemm_stop(void)
@@ -143,7 +151,7 @@ static void run_tile(const struct product *p, const struct tiles *tiles, int64_t
     tile_product(p, m0, n0, min(tiles->m, p->M - m0), min(tiles->n, p->N - n0));
 }
 
-static void run(const struct product *p)
+static void multiply(const struct product *p)
 {
     ASSERT(door.workspaces && !omp_in_parallel());
     ASSERT(p->a.ld <= INT_MAX && p->b.ld <= INT_MAX && p->ldc <= INT_MAX && p->K <= INT_MAX);
@@ -162,6 +170,29 @@ static void run(const struct product *p)
 }
 
 /* --- the door --- */
+
+void gemm_watch(void (*seen)(void *context, const struct gemm_call *call), void *context)
+{
+    door.seen = seen;
+    door.context = context;
+}
+
+static enum gemm_kind kind_of(const struct product *p)
+{
+    return p->a.by_inner ? GEMM_BACKWARD_WEIGHT : p->b.by_inner ? GEMM_BACKWARD_INPUT : GEMM_FORWARD;
+}
+
+static void run(const struct product *p)
+{
+    if (!door.seen) {
+        multiply(p);
+        return;
+    }
+    const double began = clock_seconds();
+    multiply(p);
+    door.seen(door.context, &(struct gemm_call){kind_of(p), p->round ? PRECISION_BF16 : PRECISION_F32, p->M, p->N, p->K,
+                                                clock_seconds() - began});
+}
 
 static struct operand activations(const float *x, int64_t ld, bool by_inner)
 {

@@ -29,6 +29,7 @@ struct matrix {
  * it. -1 (ERR_ENVIRONMENT) if memory is short. Call again to change. Until then kernels run on one thread. */
 int gemm_start(int threads, struct err *e);
 int gemm_threads(void);
+bool gemm_multiplies_bf16(void); /* in the CPU's own bf16 instructions, not in panels of f32 */
 void gemm_stop(void);
 
 /* y[M,rows] = x[M,cols] w^T; with accumulate y += . ldx, ldy: elements from one row to the next. M may be 0.
@@ -43,6 +44,17 @@ void gemm_backward_input(enum precision precision, float *dx, int64_t ldx, const
 /* dw[rows,cols] += dy[M,rows]^T x[M,cols]. lddw: elements from one row of dw to the next. */
 void gemm_backward_weight(enum precision precision, float *dw, int64_t lddw, const float *dy, int64_t ldy,
                           const float *x, int64_t ldx, int64_t rows, int64_t cols, int64_t M);
+
+/* Each product that comes through the door, as c[M,N] = a[M,K] b[K,N], and how long it took: for `retort bench`. */
+enum gemm_kind { GEMM_FORWARD, GEMM_BACKWARD_INPUT, GEMM_BACKWARD_WEIGHT };
+struct gemm_call {
+    enum gemm_kind kind;
+    enum precision precision;
+    int64_t M, N, K;
+    double seconds;
+};
+/* seen NULL: nobody watches. */
+void gemm_watch(void (*seen)(void *context, const struct gemm_call *call), void *context);
 
 /* The definitions: double sums, one element at a time. */
 void gemm_forward_ref(enum precision precision, float *y, int64_t ldy, const float *x, int64_t ldx, struct matrix w,

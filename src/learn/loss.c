@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/profile.h"
 #include "kern/op_linear.h"
 #include "kern/op_softmax.h"
 #include "par/sum.h"
@@ -318,6 +319,7 @@ void loss_run(struct loss *l, const float *h, const struct target *targets, int6
         int64_t rows = n - first < l->chunk ? n - first : l->chunk;
         const struct target *t = targets + first;
         model_logits(l->m, h + first * d, rows, l->logits);
+        profile_op(OP_LOSS);
         chunk_statistics(l, t, rows);
         add_values(l, t, rows, sums);
         if (!dh)
@@ -327,6 +329,7 @@ void loss_run(struct loss *l, const float *h, const struct target *targets, int6
             row_gradient(l, i, &t[i], weight);
         model_logits_backward(l->m, dh + first * d, l->logits, h + first * d, rows);
     }
+    profile_op(OP_TP_SUM);
     if (dh)
         sum_f32(&l->m->shards, dh, n * d);
 }

@@ -1,6 +1,7 @@
 #include "learn/teacher.h"
 
 #include "base/mem.h"
+#include "base/profile.h"
 #include "label/encode.h"
 #include "learn/micro_batch.h"
 #include "par/agree.h"
@@ -66,6 +67,7 @@ void teacher_read(struct teacher *t, const struct sequence *s)
     micro_batch_clear(&t->batch);
     micro_batch_add(&t->batch, s, 0, NULL);
     struct batch b = micro_batch_view(&t->batch);
+    profile_phase(PHASE_FORWARD);
     model_forward(t->m, t->tape, &b);
     model_final_norm(t->m, t->tape, t->batch.rows, t->batch.n, t->h);
 }
@@ -85,10 +87,12 @@ static void check_logits(const struct teacher *t, const struct sequence *s)
 void *teacher_encode(struct teacher *t, const struct sequence *s, int64_t first, int64_t rows, size_t *size)
 {
     int64_t d = t->m->config.hidden_size, end = first + rows;
+    profile_phase(PHASE_ENCODE);
     encoder_begin(t->encoder, s->id, s->input_hash, s->tokens);
     for (int64_t n; first < end; first += n) {
         n = end - first < t->chunk ? end - first : t->chunk;
         model_logits(t->m, t->h + first * d, n, t->logits);
+        profile_op(OP_ENCODE);
         encoder_rows(t->encoder, t->logits, t->V, t->batch.rows + first, n);
     }
     void *record = encoder_finish(t->encoder, size);

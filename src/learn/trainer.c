@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/profile.h"
 #include "data/order.h"
 #include "label/record.h"
 #include "learn/micro_batch.h"
@@ -251,9 +252,12 @@ static struct batch training_view(const struct trainer *t, int64_t step, bool la
 static void run_micro_batch(struct trainer *t, int64_t step, bool last, double weight, struct loss_sums *sums)
 {
     struct batch b = training_view(t, step, last);
+    profile_phase(PHASE_FORWARD);
     model_forward(t->m, t->tape, &b);
     model_final_norm(t->m, t->tape, t->batch.rows, t->batch.n, t->h);
+    profile_phase(PHASE_LOSS);
     loss_run(t->loss, t->h, t->batch.targets, t->batch.n, weight, t->dh, sums);
+    profile_phase(PHASE_BACKWARD);
     model_backward(t->m, t->tape, &b, t->batch.rows, t->batch.n, t->dh, start_buckets, t);
 }
 
@@ -282,6 +286,8 @@ static void reduce_values(struct trainer *t, const struct loss_sums *sums, struc
 static void accumulate(struct trainer *t, int64_t step, struct step_metrics *out)
 {
     struct loss_sums sums = {0};
+    profile_phase(PHASE_BACKWARD);
+    profile_op(OP_OPTIMIZER);
     memset(t->m->gradient, 0, (size_t)t->m->trainable_count * sizeof(float));
     t->started = 0;
     t->label_wait = 0;
@@ -289,9 +295,13 @@ static void accumulate(struct trainer *t, int64_t step, struct step_metrics *out
     count_step(t, step, &out->tokens, &out->supervised_tokens);
     double weight = out->supervised_tokens ? 1 / (double)out->supervised_tokens : 0;
     for (int64_t i = t->g->me.replica; i < t->spec.sequences_per_step;) {
+        profile_phase(PHASE_OTHER);
+        profile_op(OP_LABELS);
         i = gather_micro_batch(t, step, i);
         run_micro_batch(t, step, i >= t->spec.sequences_per_step, weight, &sums);
     }
+    profile_phase(PHASE_REDUCE);
+    profile_op(OP_REDUCE);
     start_buckets(t, t->m->trainable_count); /* a replica without a sequence brings zeros */
     out->reduce_wait_seconds = buckets_finish(t->buckets);
     double squares = optimizer_sum_squares(&t->optimizer);
@@ -323,8 +333,14 @@ int trainer_step(struct trainer *t, int64_t step, struct step_metrics *out, stru
     a.scale = 1;
     if (t->spec.clip_norm > 0) /* as torch.nn.utils.clip_grad_norm_ */
         a.scale = (float)fmin(1, t->spec.clip_norm / (out->grad_norm + 1e-6));
+    profile_phase(PHASE_UPDATE);
+    profile_op(OP_OPTIMIZER);
     optimizer_step(&t->optimizer, &a);
+    profile_phase(PHASE_REDUCE);
+    profile_op(OP_REDUCE);
     buckets_gather(t->buckets, t->m->trainable);
+    profile_phase(PHASE_OTHER);
+    profile_op(OP_OTHER);
     out->seconds = clock_seconds() - began;
     return 0;
 }

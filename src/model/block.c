@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/profile.h"
 #include "kern/op_attention.h"
 #include "kern/op_linear.h"
 #include "kern/op_rms_norm.h"
@@ -48,6 +49,7 @@ static struct attention_shape attention_of(const struct model *m, const struct b
 static void norm_input(struct tape *t, const struct batch *b, const struct param *p, float *r, const float *x)
 {
     int64_t d = t->m->config.hidden_size;
+    profile_op(OP_NORM);
     rms_norm_forward(r, t->n, d, x, d, gain(p), (float)t->m->config.rms_norm_eps, b->T, d);
 }
 
@@ -57,6 +59,7 @@ static void heads_forward(struct tape *t, const struct batch *b, const struct la
     const struct model *m = t->m;
     int64_t D = m->config.head_dim, H = width(m->shard.heads), K = width(m->shard.kv_heads);
     float eps = (float)m->config.rms_norm_eps;
+    profile_op(OP_ROPE);
     if (l->q_norm) {
         rms_norm_forward(k->r_q, k->q, D, k->q_raw, D, gain(l->q_norm), eps, b->T * H, D);
         rms_norm_forward(k->r_k, k->k, D, k->k_raw, D, gain(l->k_norm), eps, b->T * K, D);
@@ -74,6 +77,7 @@ static void attention_part(struct tape *t, const struct batch *b, int layer, str
     linear_column_forward(t, b, &l->k, layer, LIN_K, k->k_raw, t->n, k->inner[LIN_K]);
     linear_column_forward(t, b, &l->v, layer, LIN_V, k->v, t->n, k->inner[LIN_V]);
     heads_forward(t, b, l, k);
+    profile_op(OP_ATTENTION);
     if (cache) {
         kv_cache_attention(cache, t, b, layer);
     } else {
@@ -91,6 +95,7 @@ static void mlp_part(struct tape *t, const struct batch *b, int layer, float *to
     norm_input(t, b, l->mlp_norm, k->r_mlp, k->x_mid);
     linear_column_forward(t, b, &l->gate, layer, LIN_GATE, k->gate, t->n, k->inner[LIN_GATE]);
     linear_column_forward(t, b, &l->up, layer, LIN_UP, k->up, t->n, k->inner[LIN_UP]);
+    profile_op(OP_SWIGLU);
     swiglu_forward(t->h, F, k->gate, F, k->up, F, b->T, F);
     linear_row_forward(t, b, &l->down, layer, LIN_DOWN, to, k->x_mid, t->h, k->inner[LIN_DOWN]);
 }
@@ -106,6 +111,7 @@ static void norm_backward(struct tape *t, const struct batch *b, const struct pa
                           int64_t ld)
 {
     int64_t d = t->m->config.hidden_size;
+    profile_op(OP_NORM);
     rms_norm_backward(t->dx, d, gain_gradient(t->m, p), t->sum, ld, x, d, gain(p), r, b->T, d);
 }
 
@@ -114,8 +120,10 @@ static void mlp_backward(struct tape *t, const struct batch *b, int layer)
     const struct layer *l = &t->m->layers[layer];
     struct block_tape *k = &t->blocks[layer];
     int64_t F = width(t->m->shard.ffn), ld;
+    profile_op(OP_SWIGLU);
     swiglu_forward(t->h, F, k->gate, F, k->up, F, b->T, F);
     linear_row_backward(t, b, &l->down, layer, LIN_DOWN, t->dh, t->dx, t->h, k->inner[LIN_DOWN]);
+    profile_op(OP_SWIGLU);
     /* the gradients take the place of gate and up, which nothing needs any more */
     swiglu_backward(k->gate, F, k->up, F, t->dh, F, k->gate, F, k->up, F, b->T, F);
     norm_input(t, b, l->mlp_norm, k->r_mlp, k->x_mid);
@@ -142,6 +150,7 @@ static void heads_backward(struct tape *t, const struct batch *b, const struct l
 {
     const struct model *m = t->m;
     int64_t D = m->config.head_dim, H = width(m->shard.heads), K = width(m->shard.kv_heads);
+    profile_op(OP_ROPE);
     rope_apply(t->dq, H * D, b->position, m->cos_table, m->sin_table, -1, b->T, H, D);
     rope_apply(t->dk, K * D, b->position, m->cos_table, m->sin_table, -1, b->T, K, D);
     if (l->q_norm) {
@@ -157,6 +166,7 @@ static void attention_part_backward(struct tape *t, const struct batch *b, int l
     struct attention_shape shape = attention_of(t->m, b);
     int64_t ld;
     linear_row_backward(t, b, &l->o, layer, LIN_O, t->dattn, t->dx, k->attn, k->inner[LIN_O]);
+    profile_op(OP_ATTENTION);
     attention_backward(t->dq, t->dk, t->dv, t->delta, t->dattn, k->q, k->k, k->v, k->attn, k->lse, &shape);
     heads_backward(t, b, l, k);
     norm_input(t, b, l->attn_norm, k->r_attn, k->x_in);

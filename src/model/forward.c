@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/profile.h"
 #include "kern/op_embedding.h"
 #include "kern/op_linear.h"
 #include "kern/op_rms_norm.h"
@@ -17,7 +18,9 @@ void model_forward_cached(struct tape *t, const struct batch *b, struct kv_cache
 {
     const struct model *m = t->m;
     ASSERT(b->T <= t->T);
+    profile_op(OP_EMBEDDING);
     embedding_forward(t->blocks[0].x_in, b->ids, param_matrix(m->embed), m->shard.vocab.first, b->T);
+    profile_op(OP_TP_SUM);
     sum_f32(&m->shards, t->blocks[0].x_in, b->T * m->config.hidden_size);
     for (int i = 0; i < m->config.layers; i++)
         block_forward(t, b, i, block_output(t, i), cache);
@@ -38,6 +41,7 @@ static void gather_rows(float *to, const float *from, const int32_t *rows, int64
 void model_final_norm(const struct model *m, struct tape *t, const int32_t *rows, int64_t n, float *h)
 {
     int64_t d = m->config.hidden_size;
+    profile_op(OP_NORM);
     gather_rows(t->rows, t->x, rows, n, d);
     rms_norm_forward(t->r_rows, h, d, t->rows, d, m->norm->data, (float)m->config.rms_norm_eps, n, d);
 }
@@ -45,12 +49,14 @@ void model_final_norm(const struct model *m, struct tape *t, const int32_t *rows
 void model_logits(const struct model *m, const float *h, int64_t n, float *logits)
 {
     struct matrix w = param_matrix(m->head);
+    profile_op(OP_HEAD);
     gemm_forward(m->options.precision, logits, w.rows, h, w.cols, w, n, false);
 }
 
 void model_logits_backward(const struct model *m, float *dh, const float *dlogits, const float *h, int64_t n)
 {
     struct matrix w = param_matrix(m->head);
+    profile_op(OP_HEAD);
     gemm_backward_input(m->options.precision, dh, w.cols, dlogits, w.rows, w, n, false);
     if (m->head->trainable)
         gemm_backward_weight(m->options.precision, m->gradient + m->head->offset, w.cols, dlogits, w.rows, h, w.cols,
@@ -64,6 +70,7 @@ static void final_norm_backward(struct tape *t, const struct batch *b, const int
     int64_t d = m->config.hidden_size;
     float *gain = m->norm->trainable ? m->gradient + m->norm->offset : NULL;
     float *drows = t->n;
+    profile_op(OP_NORM);
     memset(drows, 0, (size_t)(n * d) * sizeof *drows);
     rms_norm_backward(drows, d, gain, dh, d, t->rows, d, m->norm->data, t->r_rows, n, d);
     memset(t->dx, 0, (size_t)(b->T * d) * sizeof *t->dx);
@@ -92,10 +99,12 @@ void model_backward(const struct model *m, struct tape *t, const struct batch *b
         block_backward(t, b, i);
         if (!b->last)
             continue;
+        profile_op(OP_TP_SUM);
         partial_sum(m, i);
         if (done)
             done(context, end_of_block(m, i));
     }
+    profile_op(OP_EMBEDDING);
     if (m->embed->trainable)
         embedding_backward(m->gradient + m->embed->offset, t->dx, b->ids, m->shard.vocab.first,
                            param_local_rows(m->embed), b->T, m->config.hidden_size);

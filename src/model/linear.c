@@ -1,5 +1,6 @@
 #include "model/linear.h"
 
+#include "base/profile.h"
 #include "kern/op_linear.h"
 #include "par/sum.h"
 
@@ -7,6 +8,12 @@ static enum precision precision(const struct tape *t)
 {
     return t->m->options.precision;
 }
+
+/* What the products of a layer count as. */
+static const enum profile_op ops[LIN_COUNT] = {
+    [LIN_Q] = OP_QKV,        [LIN_K] = OP_QKV,      [LIN_V] = OP_QKV,     [LIN_O] = OP_OUT,
+    [LIN_GATE] = OP_GATE_UP, [LIN_UP] = OP_GATE_UP, [LIN_DOWN] = OP_DOWN,
+};
 
 static int64_t outputs(const struct linear *l)
 {
@@ -55,11 +62,13 @@ void linear_column_forward(struct tape *t, const struct batch *b, const struct l
                            const float *x, float *inner)
 {
     int64_t N = outputs(l), K = inputs(l), r = lora_rank(l);
+    profile_op(ops[slot]);
     gemm_forward(precision(t), y, N, x, K, param_matrix(l->w), b->T, false);
     if (l->bias)
         bias_forward(y, N, l->bias->data, b->T, N);
     if (!r)
         return;
+    profile_op(OP_ADAPTER);
     const float *input = adapter_input(t, b, l, layer, slot, x);
     gemm_forward(precision(t), inner, r, input, K, param_matrix(l->lora->a), b->T, false);
     vector_scale(inner, l->lora->scale, b->T * r);
@@ -70,18 +79,23 @@ void linear_row_forward(struct tape *t, const struct batch *b, const struct line
                         const float *from, const float *x, float *inner)
 {
     int64_t d = outputs(l), K = inputs(l), r = lora_rank(l), ld = d + r;
+    profile_op(ops[slot]);
     gemm_forward(precision(t), t->sum, ld, x, K, param_matrix(l->w), b->T, false);
     if (r) {
+        profile_op(OP_ADAPTER);
         const float *input = adapter_input(t, b, l, layer, slot, x);
         gemm_forward(precision(t), t->sum + d, ld, input, K, param_matrix(l->lora->a), b->T, false);
     }
+    profile_op(OP_TP_SUM);
     sum_f32(&t->m->shards, t->sum, b->T * ld);
+    profile_op(OP_RESIDUAL);
     for (int64_t i = 0; i < b->T; i++) {
         for (int64_t j = 0; j < d; j++)
             to[i * d + j] = from[i * d + j] + t->sum[i * ld + j];
         for (int64_t j = 0; j < r; j++)
             inner[i * r + j] = l->lora->scale * t->sum[i * ld + d + j];
     }
+    profile_op(OP_ADAPTER);
     if (r)
         gemm_forward(precision(t), to, d, inner, r, param_matrix(l->lora->b), b->T, true);
 }
@@ -136,13 +150,17 @@ void linear_column_backward(struct tape *t, const struct batch *b, const struct 
     for (int i = 0; i < count; i++) {
         const struct linear *l = uses[i].l;
         int64_t N = outputs(l), r = lora_rank(l);
+        profile_op(ops[uses[i].slot]);
         outputs_backward(t, b, l, uses[i].dy, x, uses[i].inner);
         gemm_backward_input(precision(t), t->sum, ld, uses[i].dy, N, param_matrix(l->w), b->T, i > 0);
+        profile_op(OP_ADAPTER);
         if (r)
             gemm_backward_input(precision(t), t->sum + at, ld, uses[i].dy, N, param_matrix(l->lora->b), b->T, false);
         at += r;
     }
+    profile_op(OP_TP_SUM);
     sum_f32(&t->m->shards, t->sum, b->T * ld);
+    profile_op(OP_ADAPTER);
     at = d;
     for (int i = 0; i < count; i++) {
         const struct linear *l = uses[i].l;
@@ -161,10 +179,12 @@ void linear_row_backward(struct tape *t, const struct batch *b, const struct lin
                          const float *dy, const float *x, const float *inner)
 {
     int64_t d = outputs(l), K = inputs(l), r = lora_rank(l);
+    profile_op(ops[slot]);
     outputs_backward(t, b, l, dy, x, inner);
     gemm_backward_input(precision(t), dx, K, dy, d, param_matrix(l->w), b->T, false);
     if (!r)
         return;
+    profile_op(OP_ADAPTER);
     gemm_backward_input(precision(t), t->dinner, r, dy, d, param_matrix(l->lora->b), b->T, false);
     vector_scale(t->dinner, l->lora->scale, b->T * r);
     adapter_a_backward(t, b, l, layer, slot, dx, K, x);

@@ -55,7 +55,7 @@ static int check_finite(const struct source *s, const float *x, int64_t n, int64
                    (long long)bad);
 }
 
-static void store_row(const struct param *p, void *to, int64_t local_row, const float *x)
+void param_store_row(const struct param *p, void *to, int64_t local_row, const float *x)
 {
     int64_t n = param_local_cols(p);
     if (p->dtype == DTYPE_F32)
@@ -83,24 +83,40 @@ static void announce_rows(const struct source *s)
     madvise((void *)begin, at - begin + (size_t)param_local_rows(p) * s->row_bytes, MADV_WILLNEED);
 }
 
-static int load_param(struct source *s, struct param *p, struct err *e)
+/* Frozen matrices of a model that computes in less than f32 are kept in bf16. */
+static enum dtype dtype_of(const struct model *m, const struct param *p)
+{
+    bool matrix = p->row->cols != DIM_ONE;
+    return matrix && !p->trainable && m->options.precision != PRECISION_F32 ? DTYPE_BF16 : DTYPE_F32;
+}
+
+void *param_memory(struct model *m, struct param *p, struct err *e)
+{
+    p->dtype = dtype_of(m, p);
+    if (p->trainable)
+        return (void *)p->data;
+    void *to = arena_try(&m->arena, (size_t)param_elements(p), (size_t)dtype_block_bytes(p->dtype));
+    if (!to)
+        err_set(e, ERR_ENVIRONMENT, "%s: tensor %s: no memory for %lld elements", model_files_path(m->files), p->name,
+                (long long)param_elements(p));
+    return to;
+}
+
+static int load_param(struct model *m, struct source *s, struct param *p, struct err *e)
 {
     s->p = p;
     announce_rows(s);
-    void *to = (void *)p->data; /* trainable: the model's own buffer */
-    bool borrow = can_borrow(s);
-    if (!to && !borrow) {
-        to = arena_try(&((struct model *)s->m)->arena, (size_t)param_elements(p), (size_t)dtype_block_bytes(p->dtype));
-        if (!to)
-            return err_set(e, ERR_ENVIRONMENT, "%s: tensor %s: no memory for %lld elements",
-                           model_files_of(s->m->files, s->t), s->t->name, (long long)param_elements(p));
-    }
+    p->dtype = dtype_of(m, p);
+    const bool borrow = can_borrow(s);
+    void *to = borrow ? NULL : param_memory(m, p, e);
+    if (!borrow && !to)
+        return -1;
     for (int64_t i = 0; i < param_local_rows(p); i++) {
         const float *x = read_row(s, i);
         if (check_finite(s, x, param_local_cols(p), i, e))
             return -1;
         if (!borrow)
-            store_row(p, to, i, x);
+            param_store_row(p, to, i, x);
     }
     p->data = borrow ? s->t->data + (uint64_t)p->rows.first * s->row_bytes : to;
     return 0;
@@ -143,11 +159,9 @@ int model_load(struct model *m, struct err *e)
         struct param *p = &m->params[i];
         if (p->part != PART_BASE)
             continue;
-        bool matrix = p->row->cols != DIM_ONE;
-        p->dtype = matrix && !p->trainable && m->options.precision != PRECISION_F32 ? DTYPE_BF16 : DTYPE_F32;
         rc = find_tensor(&s, p, &names, e);
         if (!rc)
-            rc = load_param(&s, p, e);
+            rc = load_param(m, &s, p, e);
     }
     mem_free(s.row);
     arena_release(&names);

@@ -3,11 +3,21 @@
 #ifndef RETORT_MODEL_LOAD_H
 #define RETORT_MODEL_LOAD_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 
 struct model;
+struct param;
 
 /* Local. Fills the data of every base parameter from m->files. */
 int model_load(struct model *m, struct err *e);
+
+/* Local. Where the elements of p go, in the type that the model keeps them in; sets p->dtype. A trainable one has its
+ * place already. NULL and ERR_ENVIRONMENT if memory is short. */
+void *param_memory(struct model *m, struct param *p, struct err *e);
+
+/* Local. x[local columns], f32, becomes a local row of the elements of p at `to`. */
+void param_store_row(const struct param *p, void *to, int64_t local_row, const float *x);
 
 #endif

@@ -8,6 +8,7 @@
 #include "kern/op_rope.h"
 #include "model/block.h"
 #include "model/load.h"
+#include "model/random.h"
 #include "par/agree.h"
 
 enum { LAYER_ROLES_MAX = PARAM_ROLES, LORA_PARTS = 2 };
@@ -162,7 +163,8 @@ static int apply_keep(struct model *m, struct err *e)
 
 static int open_local(struct model *m, const char *path, const char *key, struct err *e)
 {
-    if (model_files_open(&m->files, path, e)) {
+    const bool random = m->options.random;
+    if (random ? model_files_open_config(&m->files, path, e) : model_files_open(&m->files, path, e)) {
         err_prefix(e, "%s", key);
         return -1;
     }
@@ -171,7 +173,7 @@ static int open_local(struct model *m, const char *path, const char *key, struct
         shard_make(&m->shard, &m->config, m->shards.rank, m->shards.size, key, &m->arena, e))
         return -1;
     add_params(m);
-    if (place_trainable(m, e) || model_load(m, e)) {
+    if (place_trainable(m, e) || (random ? model_fill_random(m, e) : model_load(m, e))) {
         err_prefix(e, "%s", key);
         return -1;
     }

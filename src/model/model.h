@@ -46,6 +46,7 @@ struct model_options {
     float dropout;                 /* on the adapter's input, only while training */
     const int *keep;               /* [keep_count]: the file's blocks that make up this model; NULL: all (prune) */
     int keep_count;
+    bool random;       /* path gives a config alone, weights are drawn (random.h) */
     int64_t positions; /* longest document that will be asked for: size of the rotary tables */
 };
 

@@ -297,6 +297,54 @@ static void inspect(void **state)
     expect_refused(retort(0, "inspect text.txt"), 3, "text.txt");
 }
 
+/* The sum of an object's numbers. */
+static double total(json_t *object)
+{
+    const char *key;
+    json_t *value;
+    double sum = 0;
+    json_object_foreach(object, key, value) sum += json_number_value(value);
+    return sum;
+}
+
+/* The parts of a pass make up the whole, and what a method does not do takes no time. */
+static void expect_bench(int ranks, const char *words, const char *unused_phase)
+{
+    json_t *b = expect_json(retort(ranks, "bench %s --sequence-length 16 --repeat 1 --threads 1 --json", words));
+    expect_fields(b, "what", "model", "precision", "method", "ranks", "threads", "sequence_length", "sequences",
+                  "tokens_per_second", "gflops", "ceiling_gflops", "share", "peak_memory_bytes", "seconds", "phases",
+                  "breakdown");
+    json_t *phases = json_object_get(b, "phases");
+    const double seconds = number(b, "seconds");
+    assert_true(fabs(total(phases) / seconds - 1) < 0.2);
+    assert_true(fabs(total(json_object_get(b, "breakdown")) / total(phases) - 1) <
+                0.02); /* microseconds are the last digit */
+    assert_true(number(b, "gflops") > 0 && number(b, "ceiling_gflops") > 0 && number(b, "peak_memory_bytes") > 0);
+    assert_null(json_object_get(phases, unused_phase));
+    json_decref(b);
+}
+
+static void bench(void **state)
+{
+    (void)state;
+    expect_bench(1, "teacher --model teacher", "backward");
+    expect_bench(2, "teacher --config teacher/config.json --layers 1", "update");
+    expect_bench(1, "student --model student --method lora", "encode");
+    expect_bench(2, "student --config student/config.json --precision bf16", "encode");
+    expect_bench(1, "head --config student/config.json", "forward");
+    expect_bench(1, "gemm --model student", "forward");
+    json_t *stream = expect_json(retort(2, "bench stream --sequence-length 16 --json"));
+    expect_fields(stream, "what", "ranks", "sequence_length", "tokens_per_second", "bytes_per_second",
+                  "ceiling_bytes_per_second", "share");
+    json_decref(stream);
+    expect_refused(retort(0, "bench teachr --model teacher"), 2, "did you mean teacher?");
+    expect_refused(retort(0, "bench teacher"), 2, "--model", "--config");
+    expect_refused(retort(0, "bench stream"), 2, "two ranks");
+    expect_refused(retort(0, "bench teacher --config none.json"), 3, "none.json");
+    expect_refused(retort(2, "bench teacher --model teacher --layers 3"), 2, "layer 2");
+    expect_refused(retort(0, "bench student --model student --sequence-length 1"), 2, "--sequence-length");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -305,7 +353,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(data),     cmocka_unit_test(score),
         cmocka_unit_test(generate), cmocka_unit_test(generate_sampled),
         cmocka_unit_test(prune),    cmocka_unit_test(export),
-        cmocka_unit_test(inspect),
+        cmocka_unit_test(inspect),  cmocka_unit_test(bench),
     };
     return flow_main(argc, argv, "commands", tests, sizeof tests / sizeof *tests);
 }
