@@ -19,8 +19,37 @@ static void make_one_line(char *text)
             *p = '?';
 }
 
+/* The most that the parser takes for this text. A value may be written in two or three bytes and take a hundred times
+ * as many, so a file of moderate size could otherwise use up a machine's memory. */
+static uint64_t memory_to_parse(const char *text, size_t size)
+{
+    /* of the heap, with what belongs to it: an object, a list with room for its first elements, a key with its place in
+     * the object, one more element with its value */
+    enum { OBJECT = 256, LIST = 192, MEMBER = 192, ELEMENT = 128 };
+    uint64_t memory = 3 * (uint64_t)size; /* a string, and the buffer that doubles until it holds it */
+    bool quoted = false;
+    for (size_t i = 0; i < size; i++) {
+        const char c = text[i];
+        if (quoted && c == '\\')
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted)
+            memory += c == '{' ? OBJECT : c == '[' ? LIST : c == ':' ? MEMBER : c == ',' ? ELEMENT : 0;
+    }
+    return memory;
+}
+
 json_t *json_parse_object(const char *text, size_t size, const char *path, struct err *e)
 {
+    const uint64_t memory = memory_to_parse(text, size);
+    if (memory > JSON_MEMORY_MAX) {
+        err_set(e, ERR_INPUT,
+                "%s: its %zu bytes of JSON hold so many values that reading them could take %llu MB of memory, at most "
+                "%d MB are allowed; no model needs so many: the file is damaged",
+                path, size, (unsigned long long)(memory >> 20), JSON_MEMORY_MAX >> 20);
+        return NULL;
+    }
     json_error_t fault;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &fault);
     if (!root) {

@@ -14,7 +14,10 @@
 #include "base/err.h"
 #include "base/strbuf.h"
 
-/* An object from text (depth bounded by jansson, a key twice is an error), or NULL. json_decref it. */
+/* Bytes that parsing may take. The tokenizers with the largest vocabularies take a third of it. */
+enum { JSON_MEMORY_MAX = 1 << 30 };
+
+/* An object from text (depth bounded by jansson, memory as above, a key twice is an error), or NULL. json_decref it. */
 json_t *json_parse_object(const char *text, size_t size, const char *path, struct err *e);
 
 /* One object of a file. section stands before its keys in errors: "" or "rope_scaling.". All borrowed. */

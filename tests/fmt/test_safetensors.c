@@ -2,6 +2,7 @@
  * tensor; a planned file reads back. */
 #include "test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -184,6 +185,72 @@ static void deep_headers_do_not_exhaust_the_stack(void **state)
     strbuf_release(&header);
 }
 
+/* start, then so many times one, then end. */
+static char *repeated(const char *start, const char *one, int times, const char *end)
+{
+    struct strbuf text;
+    strbuf_init(&text);
+    strbuf_adds(&text, start);
+    for (int i = 0; i < times; i++)
+        strbuf_adds(&text, one);
+    strbuf_adds(&text, end);
+    return strbuf_detach(&text);
+}
+
+/* Each would take more than a gigabyte once it is parsed. */
+static void headers_of_too_many_values_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *one;
+        int times;
+    } cases[] = {{"{},", 4 << 20}, {"[],", 4 << 20}, {"0,", 9 << 20}, {"\"\",", 9 << 20}, {"{\"\":0},", 2 << 20}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct err e = {0};
+        struct safetensors *s = NULL;
+        char *header = repeated("{\"a\":[", cases[i].one, cases[i].times, "0]}");
+        assert_int_equal(parse(header, 0, 0, &s, &e), -1);
+        if (e.code != ERR_INPUT || !strstr(e.text, "x.safetensors: its") || !strstr(e.text, "MB of memory"))
+            fail_msg("%s: %s", cases[i].one, e.text);
+        mem_free(header);
+    }
+}
+
+/* What stands in strings is no value. */
+static void long_metadata_are_read(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct safetensors *s = NULL;
+    char *header = repeated("{\"__metadata__\":{\"a\":\"", "{[\\\"{,:\\\\", 6 << 20, "\"}}");
+    assert_done(parse(header, 0, 0, &s, &e), &e);
+    mem_free(header);
+}
+
+/* More than any model has in one file. */
+static void many_tensors_are_read(void **state)
+{
+    (void)state;
+    enum { TENSORS = 200000 };
+    struct safetensors_plan *p = safetensors_plan_new();
+    for (int i = 0; i < TENSORS; i++) {
+        char name[100];
+        snprintf(name, sizeof name, "model.layers.%d.mlp.experts.%d.down_proj.weight", i / 1000, i % 1000);
+        safetensors_plan_add(p, name, DTYPE_F32, 2, (const int64_t[]){7168, 0});
+    }
+    struct strbuf file;
+    strbuf_init(&file);
+    safetensors_plan_finish(p, &file);
+    struct err e = {0};
+    struct safetensors *s = NULL;
+    assert_done(safetensors_parse(&s, file.data, file.size, "large", &e), &e);
+    assert_int_equal(safetensors_count(s), TENSORS);
+    assert_non_null(safetensors_find(s, "model.layers.199.mlp.experts.999.down_proj.weight"));
+    safetensors_close(s);
+    safetensors_plan_free(p);
+    strbuf_release(&file);
+}
+
 static void planned_files_read_back(void **state)
 {
     (void)state;
@@ -224,9 +291,15 @@ static void planned_files_read_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_files_of_the_library), cmocka_unit_test(cut_files_are_refused),
-        cmocka_unit_test(breaches_are_refused),       cmocka_unit_test(legal_oddities_are_read),
-        cmocka_unit_test(lfs_pointers_are_named),     cmocka_unit_test(deep_headers_do_not_exhaust_the_stack),
+        cmocka_unit_test(reads_files_of_the_library),
+        cmocka_unit_test(cut_files_are_refused),
+        cmocka_unit_test(breaches_are_refused),
+        cmocka_unit_test(legal_oddities_are_read),
+        cmocka_unit_test(lfs_pointers_are_named),
+        cmocka_unit_test(deep_headers_do_not_exhaust_the_stack),
+        cmocka_unit_test(headers_of_too_many_values_are_refused),
+        cmocka_unit_test(long_metadata_are_read),
+        cmocka_unit_test(many_tensors_are_read),
         cmocka_unit_test(planned_files_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
