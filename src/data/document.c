@@ -68,49 +68,93 @@ void document_from_text(struct document *d, const struct document_rules *r, cons
     add_eos(d, r);
 }
 
-/* How many tokens of whole cover text[0 .. size), where whole encodes a text that begins so. A token across the end of
- * the prefix belongs to what follows: its first bytes alone would be other tokens. */
-static size_t tokens_of_prefix(const struct tokenizer *t, const struct token_list *whole, const char *text, size_t size)
+/* A conversation and its ids. It is encoded in one piece, as apply_chat_template does it: encoded apart, the pieces
+ * would be other tokens wherever a tokenizer merges or puts spaces across their bounds. */
+struct conversation {
+    const struct tokenizer *tokenizer;
+    struct strbuf text;
+    struct token_list ids;
+    /* The anchor: text from this byte on is encoded as ids from this token on, whatever stands before. */
+    size_t byte, token;
+};
+
+/* How many tokens cover text[0 .. end); *exact: they are all that this part alone would be. A token across the end
+ * belongs to what follows: its first bytes alone would be other tokens. */
+static size_t tokens_before(const struct conversation *c, size_t end, bool *exact)
 {
-    struct token_list prefix = {0};
-    tokenizer_encode(t, text, size, &prefix, NULL);
-    size_t n = 0;
-    while (n < prefix.count && n < whole->count && prefix.ids[n] == whole->ids[n])
+    struct token_list part = {0};
+    tokenizer_encode(c->tokenizer, c->text.data + c->byte, end - c->byte, &part, NULL);
+    const uint32_t *ids = c->ids.ids + c->token;
+    size_t n = 0, left = c->ids.count - c->token;
+    while (n < part.count && n < left && part.ids[n] == ids[n])
         n++;
-    token_list_release(&prefix);
-    return n;
+    *exact = n == part.count;
+    token_list_release(&part);
+    return c->token + n;
 }
 
-/* The conversation is encoded in one piece, as apply_chat_template does it: encoded apart, the pieces would be other
- * tokens wherever a tokenizer merges or puts spaces across their bounds. */
+static bool is_one_token(const struct tokenizer *t, const char *text, size_t size, uint32_t id)
+{
+    struct token_list ids = {0};
+    tokenizer_encode(t, text, size, &ids, NULL);
+    bool one = ids.count == 1 && ids.ids[0] == id;
+    token_list_release(&ids);
+    return one;
+}
+
+/* text[0 .. end) is the first count tokens. If the last of them is a special one, the anchor moves to it: special
+ * tokens are found before the text between them is split, so no other token reaches across. Without it, every turn
+ * would be encoded again for each turn after it. */
+static void move_anchor(struct conversation *c, size_t end, size_t count)
+{
+    if (count <= c->token || !tokenizer_is_special(c->tokenizer, c->ids.ids[count - 1]))
+        return;
+    uint32_t id = c->ids.ids[count - 1];
+    const char *piece = tokenizer_piece(c->tokenizer, id);
+    size_t size = strlen(piece);
+    if (size > end - c->byte || memcmp(c->text.data + end - size, piece, size) ||
+        !is_one_token(c->tokenizer, piece, size, id))
+        return;
+    c->byte = end - size;
+    c->token = count - 1;
+}
+
+/* supervised: of the conversation's ids. */
+static void mark_answers(struct conversation *c, const struct chat_pieces *pieces, unsigned char *supervised)
+{
+    size_t begin = 0, end;
+    for (int i = 0; i < pieces->count; i++, begin = end) {
+        end = begin + strlen(pieces->items[i].text);
+        if (!pieces->items[i].supervised)
+            continue;
+        bool exact;
+        size_t first = tokens_before(c, begin, &exact), stop = tokens_before(c, end, &exact);
+        for (size_t k = first; k < stop; k++)
+            supervised[k] = 1;
+        if (exact)
+            move_anchor(c, end, stop);
+    }
+}
+
 static void add_pieces(struct document *d, const struct tokenizer *t, const struct chat_pieces *pieces)
 {
-    struct strbuf text;
-    strbuf_init(&text);
+    struct conversation c = {.tokenizer = t};
+    strbuf_init(&c.text);
     for (int i = 0; i < pieces->count; i++)
-        strbuf_adds(&text, pieces->items[i].text);
-
-    struct token_list whole = {0};
-    tokenizer_encode(t, text.data, text.size, &whole, NULL);
-    if (!whole.count || tokenizer_bos(t) != (int64_t)whole.ids[0])
+        strbuf_adds(&c.text, pieces->items[i].text);
+    tokenizer_encode(t, c.text.data, c.text.size, &c.ids, NULL);
+    if (!c.ids.count || tokenizer_bos(t) != (int64_t)c.ids.ids[0])
         add_bos(d, t); /* else the template has written it */
-    size_t from = d->ids.count, at = 0;
-    for (size_t i = 0; i < whole.count; i++)
-        token_list_add(&d->ids, whole.ids[i]);
+    size_t from = d->ids.count;
+    for (size_t i = 0; i < c.ids.count; i++)
+        token_list_add(&d->ids, c.ids.ids[i]);
     mark(d, from, false);
-
-    for (int i = 0; i < pieces->count; i++) {
-        size_t end = at + strlen(pieces->items[i].text);
-        if (pieces->items[i].supervised) {
-            size_t first = from + tokens_of_prefix(t, &whole, text.data, at);
-            size_t stop = from + tokens_of_prefix(t, &whole, text.data, end);
-            for (size_t k = first > 0 ? first : 1; k < stop; k++)
-                d->supervised[k] = 1;
-        }
-        at = end;
+    if (c.ids.count) {
+        mark_answers(&c, pieces, d->supervised + from);
+        d->supervised[0] = 0; /* nothing predicts a document's first token */
     }
-    token_list_release(&whole);
-    strbuf_release(&text);
+    token_list_release(&c.ids);
+    strbuf_release(&c.text);
 }
 
 static const char *type_name(const json_t *value)

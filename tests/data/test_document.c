@@ -9,8 +9,6 @@
 #include "data/document.h"
 #include "data/tiny.h"
 
-enum { IDS_MAX = 4096 };
-
 static struct tokenizer *plain, *with_bos;
 
 static int open_tokenizers(void **state)
@@ -39,9 +37,9 @@ static struct document_rules rules_of(const struct tokenizer *t, const char *tem
 /* marked: the text with what is supervised between { and }; the test's own encoder says which ids that is. */
 static void check_document(const struct document *d, const char *marked)
 {
-    uint32_t ids[IDS_MAX];
-    unsigned char supervised[IDS_MAX];
-    size_t count = 0;
+    size_t room = strlen(marked) + 1, count = 0;
+    uint32_t *ids = mem_array(room, sizeof *ids);
+    unsigned char *supervised = mem_array(room, 1);
     bool inside = false;
     for (const char *at = marked; *at;) {
         size_t n = strcspn(at, inside ? "}" : "{");
@@ -57,6 +55,8 @@ static void check_document(const struct document *d, const char *marked)
     assert_int_equal(d->ids.count, count);
     assert_memory_equal(d->ids.ids, ids, count * sizeof *ids);
     assert_memory_equal(d->supervised, supervised, count);
+    mem_free(ids);
+    mem_free(supervised);
 }
 
 static void check_text(const struct tokenizer *t, bool append_eos, const char *text, const char *marked)
@@ -130,6 +130,45 @@ static void a_token_across_the_bound_is_supervised(void **state)
     (void)state;
     const char *line = "{\"messages\": [{\"role\": \"assistant\", \"content\": \"\\nx\"}]}";
     check_json(plain, "chatml", DATA_CHAT, line, "<|im_start|>assistant{\n\nx<|im_end|>}\n");
+}
+
+/* One more question and its answer. Some answers begin with what merges with their header, some are empty, and some
+ * hold the token that ends a turn. */
+static void add_turns(struct strbuf *line, struct strbuf *marked, int i, bool chatml)
+{
+    static const char *const answers[] = {"a%d", "\n\n%d.", "", "the <|im_end|> of %d"};
+    const char *answer = answers[i % 4];
+    char text[64];
+    snprintf(text, sizeof text, answer, i);
+    strbuf_printf(line, "%s{\"role\": \"user\", \"content\": \"q%d\"}, {\"role\": \"assistant\", \"content\": \"",
+                  i ? ", " : "", i);
+    for (const char *c = text; *c; c++)
+        strbuf_printf(line, *c == '\n' ? "\\n" : "%c", *c);
+    strbuf_adds(line, "\"}");
+    if (chatml)
+        strbuf_printf(marked, "<|im_start|>user\nq%d<|im_end|>\n<|im_start|>assistant%s%s<|im_end|>}\n", i,
+                      *text == '\n' ? "{\n" : "\n{", text);
+    else
+        strbuf_printf(marked, "<s>[INST] q%d [/INST]{ %s </s>}", i, text + strspn(text, "\n"));
+}
+
+/* Of a conversation of this many turns each is encoded a few times: were it once for every turn after it, this would
+ * take minutes. */
+static void long_conversations(void **state)
+{
+    (void)state;
+    for (int chatml = 0; chatml < 2; chatml++) {
+        struct strbuf line, marked;
+        strbuf_init(&line);
+        strbuf_init(&marked);
+        strbuf_adds(&line, "{\"messages\": [");
+        for (int i = 0; i < 20000; i++)
+            add_turns(&line, &marked, i, chatml);
+        strbuf_adds(&line, "]}");
+        check_json(plain, chatml ? "chatml" : "llama2", DATA_CHAT, line.data, marked.data);
+        strbuf_release(&line);
+        strbuf_release(&marked);
+    }
 }
 
 static void bos_comes_once(void **state)
@@ -348,6 +387,7 @@ int main(void)
         cmocka_unit_test(only_the_completion_is_supervised),
         cmocka_unit_test(answers_are_supervised),
         cmocka_unit_test(a_token_across_the_bound_is_supervised),
+        cmocka_unit_test(long_conversations),
         cmocka_unit_test(bos_comes_once),
         cmocka_unit_test(broken_utf8_is_repaired_and_counted),
         cmocka_unit_test(bad_lines),
