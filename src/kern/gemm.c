@@ -29,11 +29,7 @@ static size_t workspaces_size(int threads)
 /* Without an instruction for it oneDNN would emulate bf16, slower than f32. */
 static bool cpu_multiplies_bf16(void)
 {
-#ifdef KERN_X86
-    return isa_used() == ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
-#else
-    return false;
-#endif
+    return isa_used() == ISA_AVX512_BF16;
 }
 
 static void start_bf16(void)

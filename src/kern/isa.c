@@ -7,7 +7,8 @@
 #include "base/log.h"
 #include "kern/kernel.h"
 
-static const char *const names[] = {[ISA_PLAIN] = "plain", [ISA_AVX2] = "avx2", [ISA_AVX512] = "avx512"};
+static const char *const names[ISA_COUNT] = {
+    [ISA_PLAIN] = "plain", [ISA_AVX2] = "avx2", [ISA_AVX512] = "avx512", [ISA_AVX512_BF16] = "avx512_bf16"};
 
 /* --- the tables --- */
 
@@ -17,7 +18,7 @@ struct kernels {
 #undef X
 };
 
-static const struct kernels tables[] = {
+static const struct kernels tables[ISA_COUNT] = {
 #define X(result, name, parameters, arguments) .name = name##_plain,
     [ISA_PLAIN] = {KERNELS(X)},
 #undef X
@@ -27,6 +28,7 @@ static const struct kernels tables[] = {
 #undef X
 #define X(result, name, parameters, arguments) .name = name##_avx512,
     [ISA_AVX512] = {KERNELS(X)},
+    [ISA_AVX512_BF16] = {KERNELS(X)},
 #undef X
 #endif
 };
@@ -68,7 +70,7 @@ static enum isa isa_of_cpu(void)
         !__builtin_cpu_supports("avx512cd") || !__builtin_cpu_supports("avx512dq") ||
         !__builtin_cpu_supports("avx512vl"))
         return ISA_AVX2;
-    return ISA_AVX512;
+    return __builtin_cpu_supports("avx512bf16") ? ISA_AVX512_BF16 : ISA_AVX512;
 #else
     return ISA_PLAIN;
 #endif
@@ -80,10 +82,10 @@ enum isa isa_best(void)
     const char *cap = getenv("RETORT_ISA");
     if (!cap || !*cap)
         return cpu;
-    for (enum isa isa = ISA_PLAIN; isa <= ISA_AVX512; isa++)
+    for (enum isa isa = ISA_PLAIN; isa < ISA_COUNT; isa++)
         if (strcmp(cap, names[isa]) == 0)
             return isa < cpu ? isa : cpu;
-    log_warning("environment variable RETORT_ISA is '%s'; it takes plain, avx2 or avx512: ignored", cap);
+    log_warning("environment variable RETORT_ISA is '%s'; it takes plain, avx2, avx512 or avx512_bf16: ignored", cap);
     return cpu;
 }
 

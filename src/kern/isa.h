@@ -3,9 +3,10 @@
 #ifndef RETORT_KERN_ISA_H
 #define RETORT_KERN_ISA_H
 
-enum isa { ISA_PLAIN, ISA_AVX2, ISA_AVX512 };
+/* AVX512_BF16 has the kernels of AVX512; the GEMM door multiplies bf16 with the CPU's own instructions there. */
+enum isa { ISA_PLAIN, ISA_AVX2, ISA_AVX512, ISA_AVX512_BF16, ISA_COUNT };
 
-/* The best that this CPU, this build and the environment variable RETORT_ISA (plain, avx2, avx512: a cap) allow. */
+/* The best that this CPU, this build and the environment variable RETORT_ISA (a name of isa_name(): a cap) allow. */
 enum isa isa_best(void);
 
 /* Makes every kernel and the GEMM door use isa (<= isa_best()). Call once, before the first kernel, from one thread, on
@@ -13,6 +14,6 @@ enum isa isa_best(void);
 void isa_use(enum isa isa);
 
 enum isa isa_used(void);
-const char *isa_name(enum isa isa);
+const char *isa_name(enum isa isa); /* plain, avx2, avx512, avx512_bf16 */
 
 #endif

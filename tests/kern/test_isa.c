@@ -14,7 +14,7 @@ static void test_cap(void **state)
     unsetenv("RETORT_ISA");
     const enum isa cpu = isa_best();
     assert_true(under_given <= cpu);
-    for (enum isa isa = ISA_PLAIN; isa <= ISA_AVX512; isa++) {
+    for (enum isa isa = ISA_PLAIN; isa < ISA_COUNT; isa++) {
         setenv("RETORT_ISA", isa_name(isa), 1);
         assert_int_equal(isa_best(), isa < cpu ? isa : cpu);
     }
@@ -32,6 +32,7 @@ static void test_names(void **state)
     assert_string_equal(isa_name(ISA_PLAIN), "plain");
     assert_string_equal(isa_name(ISA_AVX2), "avx2");
     assert_string_equal(isa_name(ISA_AVX512), "avx512");
+    assert_string_equal(isa_name(ISA_AVX512_BF16), "avx512_bf16");
 }
 
 /* y + a x with one rounding or two: the difference shows which code ran. */
