@@ -5,8 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/mem.h"
 #include "cli/console.h"
 #include "cli/job_file.h"
 #include "cli/program.h"
@@ -36,9 +34,7 @@ struct watch {
 static void attach_log(void *context, const char *path)
 {
     (void)context;
-    char *log = file_join(path, "log.txt");
-    console_log_to(log);
-    mem_free(log);
+    console_log_to(path);
 }
 
 static void print_eta(char *text, size_t room, double seconds)

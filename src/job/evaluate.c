@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "job/modes.h"
+#include "job/run_directory.h"
 #include "job/sources.h"
 #include "label/record.h"
 #include "label/stream.h"
@@ -344,7 +345,7 @@ static int report(struct evaluation *v, struct err *e)
         strbuf_init(&table);
         print_rows(rows, &json, &table);
         char *path = file_join(v->c->job->output, "evaluation.json");
-        if (!file_make_directories(v->c->job->output, e) && !file_write(path, json.data, json.size, e))
+        if (!file_write(path, json.data, json.size, e))
             v->c->options->observer->result(v->c->options->observer->context, table.data);
         mem_free(path);
         strbuf_release(&json);
@@ -360,10 +361,21 @@ static int check_data(const struct context *c, struct err *e)
     return err_set(e, ERR_USAGE, "%s: evaluate needs validation data", job_where(c->job, "data.validation"));
 }
 
+/* The directory is a run's, or becomes one: of what a run writes there nothing is touched (SEMANTICS, Who runs what).
+ */
+static int begin(const struct context *c, struct err *e)
+{
+    if (check_data(c, e))
+        return -1;
+    if (c->root && !file_make_directories(c->job->output, e))
+        run_directory_log(c->job, c->options, EVALUATION_LOG);
+    return agree(c->world, e);
+}
+
 int mode_evaluate(struct context *c, struct err *e)
 {
     struct evaluation v = {.c = c};
-    if (check_data(c, e))
+    if (begin(c, e))
         return -1;
     micro_batch_init(&v.batch, c->job->data.sequence_length);
     int rc = open_all(&v, e);

@@ -12,8 +12,8 @@
 /* What a run tells the program that started it; root (the rank that writes the run directory) calls, the others do not.
  */
 struct run_observer {
-    /* The run directory exists: the log may go there, too. */
-    void (*directory)(void *context, const char *path);
+    /* The run directory exists: the log may go to this file of it, too. */
+    void (*log)(void *context, const char *path);
     void (*step)(void *context, const struct step_metrics *s, int64_t steps);
     void (*validation)(void *context, int64_t step, const struct validation_metrics *v);
     /* A text for the user that is the result itself (the table of an evaluation). */

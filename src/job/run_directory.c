@@ -77,10 +77,10 @@ static bool has_begun(const char *output)
     return holds(output, "metrics.jsonl") || holds(output, "checkpoints");
 }
 
-/* The directory is one of ours. An evaluation may stand there before any run. */
+/* The directory is one of ours. An evaluation may stand there before any run, or only the log of one that failed. */
 static bool is_run_directory(const char *output)
 {
-    return holds(output, "job.yaml") || holds(output, "evaluation.json");
+    return holds(output, "job.yaml") || holds(output, "evaluation.json") || holds(output, EVALUATION_LOG);
 }
 
 static int replace(const struct job *job, struct err *e)
@@ -120,4 +120,11 @@ int run_directory_begin(struct run_start *start, const struct job *job, const st
             rc = write_job(job, e);
     }
     return rc;
+}
+
+void run_directory_log(const struct job *job, const struct run_options *options, const char *name)
+{
+    char *path = file_join(job->output, name);
+    options->observer->log(options->observer->context, path);
+    mem_free(path);
 }

@@ -16,6 +16,13 @@ struct run_start {
 int run_directory_begin(struct run_start *start, const struct job *job, const struct run_options *options,
                         struct err *e);
 
+/* The logs of a training and of an evaluation in the directory. */
+#define TRAINING_LOG "log.txt"
+#define EVALUATION_LOG "evaluate.log"
+
+/* Local, on the rank that writes the directory, which is there: the log goes to this file of it, too. */
+void run_directory_log(const struct job *job, const struct run_options *options, const char *name);
+
 /* "model" or "adapter": what the job's method leaves behind. */
 const char *run_directory_result(const struct job *job);
 

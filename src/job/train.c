@@ -39,7 +39,7 @@ static int begin(struct training *t, struct err *e)
     long root = comm_max(c->world, c->root ? c->world->rank : -1);
     comm_broadcast(c->world, &t->start, sizeof t->start, (int)root);
     if (c->root && !t->start.finished)
-        c->options->observer->directory(c->options->observer->context, c->job->output);
+        run_directory_log(c->job, c->options, TRAINING_LOG);
     return 0;
 }
 

@@ -82,6 +82,33 @@ static void evaluate(const char *output, int ranks, const char *options)
     assert_non_null(strstr(o->out, "student_before"));
 }
 
+/* An evaluation keeps a log of its own, from its first line to the error that ends it; what a run has written there is
+ * not its own, and a run may come after it. */
+static void evaluate_log(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    flow_make_student("bad");
+    assert_done(model_maker_spoil("bad", "model.norm.weight", &e), &e);
+    expect_refused(retort(1, "run job.yaml --set mode=evaluate --set labels.source=local --set student.model=bad"), 3,
+                   "finite");
+    char *failed = flow_read("run/evaluate.log", NULL);
+    assert_non_null(strstr(failed, "instruction set"));
+    assert_non_null(strstr(failed, "finite"));
+    assert_false(file_exists("run/log.txt"));
+
+    train("run", 2, "--set train.steps=2");
+    char *before = flow_read("run/log.txt", NULL);
+    evaluate("run", 2, "");
+    char *after = flow_read("run/log.txt", NULL), *both = flow_read("run/evaluate.log", NULL);
+    assert_string_equal(after, before);
+    assert_true(strlen(both) > strlen(failed) && !strncmp(both, failed, strlen(failed)));
+    mem_free(failed);
+    mem_free(before);
+    mem_free(after);
+    mem_free(both);
+}
+
 /* Before the run, whose directory it may not take, and after it; beside what the run itself has measured. */
 static void evaluate_table(void **state)
 {
@@ -181,8 +208,9 @@ static void roles(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finetune),           cmocka_unit_test(run_directory),    cmocka_unit_test(evaluate_table),
-        cmocka_unit_test(evaluate_untrained), cmocka_unit_test(evaluate_layouts), cmocka_unit_test(roles),
+        cmocka_unit_test(finetune),       cmocka_unit_test(run_directory),      cmocka_unit_test(evaluate_log),
+        cmocka_unit_test(evaluate_table), cmocka_unit_test(evaluate_untrained), cmocka_unit_test(evaluate_layouts),
+        cmocka_unit_test(roles),
     };
     return flow_main(argc, argv, "modes", tests, sizeof tests / sizeof *tests);
 }
