@@ -300,10 +300,9 @@ int model_maker_write(const char *directory, const struct model_config *c, uint6
     return rc;
 }
 
-int model_maker_spoil(const char *directory, const char *tensor, struct err *e)
+int model_maker_spoil_file(const char *path, const char *tensor, struct err *e)
 {
     static const unsigned char nan[4] = {0x00, 0x7e, 0xc0, 0x7f}; /* its upper half is NaN as bf16, its lower as f16 */
-    char *path = file_join(directory, "model.safetensors");
     struct safetensors *file = NULL;
     int rc = safetensors_open(&file, path, e), fd = -1;
     const struct tensor *t = rc ? NULL : safetensors_find(file, tensor);
@@ -319,6 +318,13 @@ int model_maker_spoil(const char *directory, const char *tensor, struct err *e)
     if (fd >= 0)
         close(fd);
     safetensors_close(file);
+    return rc;
+}
+
+int model_maker_spoil(const char *directory, const char *tensor, struct err *e)
+{
+    char *path = file_join(directory, "model.safetensors");
+    int rc = model_maker_spoil_file(path, tensor, e);
     mem_free(path);
     return rc;
 }

@@ -28,5 +28,7 @@ int model_maker_write(const char *directory, const struct model_config *c, uint6
 
 /* Overwrites one value in the middle of a tensor of such a model by NaN. */
 int model_maker_spoil(const char *directory, const char *tensor, struct err *e);
+/* The same in any .safetensors file. */
+int model_maker_spoil_file(const char *path, const char *tensor, struct err *e);
 
 #endif

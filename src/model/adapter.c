@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "kern/op_linear.h"
 #include "model/model.h"
 #include "model/shard_file.h"
 #include "par/agree.h"
@@ -52,6 +53,30 @@ void model_init_adapter(struct model *m, uint64_t seed)
     }
 }
 
+/* A value that is not finite would spread through the model without a sign of where it came from. */
+static int check_finite(const struct param *p, const char *path, struct err *e)
+{
+    int64_t cols = param_local_cols(p);
+    for (int64_t i = 0; i < param_local_rows(p); i++) {
+        int64_t bad = vector_count_not_finite((const float *)p->data + i * cols, cols);
+        if (bad)
+            return err_set(e, ERR_INPUT,
+                           "%s: tensor %s: row %lld holds %lld values that are not finite; the file is damaged", path,
+                           p->name, (long long)(p->rows.first + i), (long long)bad);
+    }
+    return 0;
+}
+
+static int load_part(struct model *m, struct param *p, const struct safetensors *s, const char *path, struct err *e)
+{
+    const struct tensor *t = safetensors_find(s, p->name);
+    if (!t)
+        return err_set(e, ERR_INPUT, "%s: tensor %s is missing", path, p->name);
+    if (shard_read(p, adapter_memory(m, p), 0, param_elements(p), t, path, e))
+        return -1;
+    return check_finite(p, path, e);
+}
+
 static int load_parts(struct model *m, const char *path, struct err *e)
 {
     struct safetensors *s;
@@ -62,11 +87,7 @@ static int load_parts(struct model *m, const char *path, struct err *e)
         struct param *p = &m->params[i];
         if (p->part == PART_BASE)
             continue;
-        const struct tensor *t = safetensors_find(s, p->name);
-        if (!t)
-            rc = err_set(e, ERR_INPUT, "%s: tensor %s is missing", path, p->name);
-        else
-            rc = shard_read(p, adapter_memory(m, p), 0, param_elements(p), t, path, e);
+        rc = load_part(m, p, s, path, e);
         used++;
     }
     if (!rc && used != safetensors_count(s))

@@ -3,6 +3,7 @@
  * work changes. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "flow.h"
@@ -216,6 +217,38 @@ static void bf16_layouts(void **state)
     expect_close_metrics("shards", "one", bf16_tolerance);
 }
 
+/* The line of a run's log that names the instruction set. mem_free it. */
+static char *isa_line(const char *output)
+{
+    char *path = mem_printf("%s/log.txt", output), *text = flow_read(path, NULL);
+    const char *found = strstr(text, "instruction set ");
+    assert_non_null(found);
+    char *line = mem_printf("%.*s", (int)strcspn(found, "\n"), found);
+    mem_free(text);
+    mem_free(path);
+    return line;
+}
+
+/* A node that can do less than the one beside it: both do what the lesser can, to the last bit. */
+static void instruction_sets(void **state)
+{
+    (void)state;
+    static const char *const caps[] = {"plain", "avx2", "avx512"};
+    flow_write("capped.sh", "RETORT_ISA=$1\nexport RETORT_ISA\nshift\nexec \"$@\"\n");
+    for (int i = 0; i < 3; i++) {
+        const char *run = "RETORT run job.yaml --fresh --set train.steps=3 --set student.precision=bf16 "
+                          "--set teacher.precision=bf16 --set output";
+        expect_outcome(flow_mpirun("-n 1 %1$s=mixed : -n 1 sh capped.sh %2$s %1$s=mixed", run, caps[i]), 0, NULL);
+        expect_outcome(flow_mpirun("-n 2 sh capped.sh %2$s %1$s=equal", run, caps[i]), 0, NULL);
+        expect_same_run("mixed", "equal");
+        char *mixed = isa_line("mixed"), *equal = isa_line("equal");
+        assert_string_equal(mixed, equal);
+        assert_true(i > 0 || strstr(mixed, "instruction set plain,"));
+        mem_free(mixed);
+        mem_free(equal);
+    }
+}
+
 /* A student that is its own teacher has nothing to learn from it: to rounding with whole labels, to the noise of the
  * draws with sampled ones, for which their own distribution's entropy would be more than a nat off (SEMANTICS, Labels).
  */
@@ -252,6 +285,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(stream_and_local_shards),
         cmocka_unit_test(lora_layouts),
         cmocka_unit_test(bf16_layouts),
+        cmocka_unit_test(instruction_sets),
         cmocka_unit_test(equal_models),
     };
     return flow_main(argc, argv, "layouts", tests, sizeof tests / sizeof *tests);

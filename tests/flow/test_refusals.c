@@ -55,6 +55,7 @@ static void edit_header(const char *from, const char *to)
 
 #define BAD_STUDENT "--set student.model=bad"
 #define BAD_TEACHER "--set teacher.model=bad"
+#define LORA "--set student.method=lora"
 
 static void broken_weights(void **state)
 {
@@ -85,6 +86,26 @@ static void spoilt_weight(void **state)
                    "bad/model.safetensors", "model.layers.0.mlp.down_proj.weight", "finite");
     expect_refused(retort(4, "run job.yaml --set ranks.teacher.tensor_parallel=3 " BAD_TEACHER), INPUT,
                    "bad/model.safetensors", "model.layers.0.mlp.down_proj.weight", "finite");
+}
+
+/* The rows of this B are cut: of three shards only one sees the value. */
+static void spoilt_adapter(void **state)
+{
+    (void)state;
+    const char *tensor = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight";
+    struct err e = {0};
+    train("lora", 1, "--set labels.source=local --set train.steps=1 --set train.evaluate_every=0 " LORA);
+    assert_done(model_maker_spoil_file("lora/adapter/adapter_model.safetensors", tensor, &e), &e);
+    refused_everywhere(INPUT, LORA " --set student.adapter=lora/adapter", "adapter_model.safetensors", tensor,
+                       "finite");
+    expect_refused(
+        retort(4, "run job.yaml --set ranks.student.tensor_parallel=3 " LORA " --set student.adapter=lora/adapter"),
+        INPUT, "adapter_model.safetensors", tensor, "finite");
+    expect_refused(retort(4, "run job.yaml --set ranks.teacher.tensor_parallel=3 --set teacher.model=student "
+                             "--set teacher.adapter=lora/adapter"),
+                   INPUT, "teacher.adapter", "adapter_model.safetensors", tensor, "finite");
+    expect_refused(retort(0, "score --model student --adapter lora/adapter --data text.txt"), INPUT,
+                   "adapter_model.safetensors", tensor, "finite");
 }
 
 static void broken_model_files(void **state)
@@ -204,9 +225,10 @@ static void lost_rank(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(broken_weights), cmocka_unit_test(spoilt_weight),     cmocka_unit_test(broken_model_files),
-        cmocka_unit_test(broken_data),    cmocka_unit_test(broken_jobs),       cmocka_unit_test(broken_launches),
-        cmocka_unit_test(full_disk),      cmocka_unit_test(unwritable_output), cmocka_unit_test(lost_rank),
+        cmocka_unit_test(broken_weights),     cmocka_unit_test(spoilt_weight), cmocka_unit_test(spoilt_adapter),
+        cmocka_unit_test(broken_model_files), cmocka_unit_test(broken_data),   cmocka_unit_test(broken_jobs),
+        cmocka_unit_test(broken_launches),    cmocka_unit_test(full_disk),     cmocka_unit_test(unwritable_output),
+        cmocka_unit_test(lost_rank),
     };
     return flow_main(argc, argv, "refusals", tests, sizeof tests / sizeof *tests);
 }

@@ -1,6 +1,10 @@
 /* Runs that are stopped and started again (DESIGN, Invariant 3; SEMANTICS, Who runs what): on the same layout the end
  * is the same to the last bit, on another one to rounding; what the run directory holds decides whether a start goes
  * on, says that all is done, or is refused. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/file.h"
 #include "base/mem.h"
 #include "flow.h"
@@ -38,6 +42,44 @@ static void killed_run(void **state)
     run_and_kill("killed", 55, options);
     train("killed", 2, options);
     expect_same_end("killed", "whole", "model/model.safetensors");
+}
+
+/* SIGUSR1 to a run on so many ranks once it has done 5 steps: it ends by itself, after a checkpoint, and the same
+ * command goes on from there. The steps after those 5 are so many that the signal finds the run at work. */
+static void stop_and_resume(int ranks, const char *more)
+{
+    char *options = mem_printf("--set train.steps=300 --set train.evaluate_every=20 %s", more);
+    train("whole", ranks, "%s", options);
+
+    int pid = flow_start(ranks, "run job.yaml --set output=stopped %s", options);
+    flow_wait_for_step("stopped", 5);
+    assert_int_equal(kill(pid, SIGUSR1), 0);
+    const struct outcome *o = flow_wait(pid);
+    expect_refused(o, ERR_STOPPED, "stopped on request after step ", "checkpoint");
+    assert_false(file_exists("stopped/model"));
+    int step = atoi(strstr(o->err, "after step ") + strlen("after step "));
+    assert_in_range(step, 5, 299);
+    char *checkpoint = mem_printf("stopped/checkpoints/step-%06d", step);
+    assert_true(file_exists(checkpoint));
+
+    char *line = mem_printf("going on after step %d\n", step);
+    expect_outcome(retort(ranks, "run job.yaml --set output=stopped %s", options), 0, line);
+    expect_same_end("stopped", "whole", "model/model.safetensors");
+    mem_free(line);
+    mem_free(checkpoint);
+    mem_free(options);
+}
+
+static void stopped_run(void **state)
+{
+    (void)state;
+    stop_and_resume(3, "");
+}
+
+static void stopped_alone(void **state)
+{
+    (void)state;
+    stop_and_resume(0, "--set labels.source=local");
 }
 
 /* More steps are the same run under a constant schedule, fewer another one. */
@@ -121,9 +163,9 @@ static void kept_checkpoints(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(killed_run),       cmocka_unit_test(longer_run),   cmocka_unit_test(lora_run),
-        cmocka_unit_test(other_layout),     cmocka_unit_test(finished_run), cmocka_unit_test(other_job),
-        cmocka_unit_test(kept_checkpoints),
+        cmocka_unit_test(killed_run),   cmocka_unit_test(stopped_run), cmocka_unit_test(stopped_alone),
+        cmocka_unit_test(longer_run),   cmocka_unit_test(lora_run),    cmocka_unit_test(other_layout),
+        cmocka_unit_test(finished_run), cmocka_unit_test(other_job),   cmocka_unit_test(kept_checkpoints),
     };
     return flow_main(argc, argv, "resume", tests, sizeof tests / sizeof *tests);
 }
