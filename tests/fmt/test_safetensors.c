@@ -231,11 +231,11 @@ static void long_metadata_are_read(void **state)
 static void many_tensors_are_read(void **state)
 {
     (void)state;
-    enum { TENSORS = 100000 };
+    enum { TENSORS = 20000 };
     struct safetensors_plan *p = safetensors_plan_new();
     for (int i = 0; i < TENSORS; i++) {
         char name[100];
-        snprintf(name, sizeof name, "model.layers.%d.mlp.experts.%d.down_proj.weight", i / 1000, i % 1000);
+        snprintf(name, sizeof name, "model.layers.%d.mlp.experts.%d.down_proj.weight", i / 200, i % 200);
         safetensors_plan_add(p, name, DTYPE_F32, 2, (const int64_t[]){7168, 0});
     }
     struct strbuf file;
@@ -245,7 +245,7 @@ static void many_tensors_are_read(void **state)
     struct safetensors *s = NULL;
     assert_done(safetensors_parse(&s, file.data, file.size, "large", &e), &e);
     assert_int_equal(safetensors_count(s), TENSORS);
-    assert_non_null(safetensors_find(s, "model.layers.99.mlp.experts.999.down_proj.weight"));
+    assert_non_null(safetensors_find(s, "model.layers.99.mlp.experts.199.down_proj.weight"));
     safetensors_close(s);
     safetensors_plan_free(p);
     strbuf_release(&file);
