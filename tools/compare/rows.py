@@ -92,12 +92,14 @@ def whole_share(record):
 
 
 class Runs:
-    """Commands by the name of the run. Peers run in every precision, retort in those that the CPU multiplies."""
+    """Commands by the name of the run. Prefill of PyTorch is measured in every precision, all else in those that the CPU
+    multiplies: a backward pass in an emulated one takes minutes."""
 
     def __init__(self, context):
         self.context = context
         self.commands = {}
-        self.best = context["precisions"][0]
+        self.multiplied = context["precisions"]
+        self.best = self.multiplied[0]
         out = context["out"]
         self.shapes = {name: f"{out}/shapes/{name}.json" for name in ("8b", "1b", "head")}
         self.teacher, self.jobs, self.tokens = f"{out}/teacher", f"{out}/jobs", f"{out}/tokens.json"
@@ -115,8 +117,8 @@ class Runs:
                         self.context["retort"])
 
     def pytorch(self, name, what, *arguments, precisions=PRECISIONS):
-        """{precision: run}; an emulated precision is slow, and one pass tells it."""
-        passes = {p: 3 if p in self.context["precisions"] else 1 for p in precisions}
+        """{precision: run}; one pass tells how slow an emulated precision is."""
+        passes = {p: 3 if p in self.multiplied else 1 for p in precisions}
         return {p: self.add(f"{name} {p}", self.context["python"], f"{HERE}/torch_peer.py", what, *arguments, "--precision", p,
                             "--threads", self.context["threads"], "--passes", passes[p]) for p in precisions}
 
@@ -134,7 +136,7 @@ def each(runs, value):
 
 def prefill_rows(runs):
     for shape, goal, share in (("8b", 1.04, 0.95), ("1b", 1.10, 0.92)):
-        for p in runs.context["precisions"]:
+        for p in runs.multiplied:
             group = f"prefill-{shape}-{p}"
             work = ("--config", runs.shapes[shape], "--sequence-length", 1024, "--sequences", 1)
             ours = runs.bench(f"{group}/retort", "teacher", *work, "--layers", 2, precision=p)
@@ -162,7 +164,7 @@ def step_rows(runs):
     for method, goal in (("lora", 1.9), ("full", 1.4)):
         ours = runs.bench(f"{method}/retort", "student", "--model", runs.context["model"], "--method", method,
                           "--sequence-length", 1024, "--sequences", 2)
-        peers = runs.pytorch(f"{method}/pytorch", method, "--model", runs.teacher)
+        peers = runs.pytorch(f"{method}/pytorch", method, "--model", runs.teacher, precisions=runs.multiplied)
         kind = {"lora": "LoRA step (r 16, q and v)", "full": "full step"}[method]
         yield Row(f"{method}-step", f"SmolLM2 {kind}, 2 x 1024", "rate",
                   (Figure(runs.best, (ours,), rate, whole_share),), each(peers, rate), goal=(">=", goal))
@@ -174,7 +176,6 @@ def lora_over_forward_row(runs):
     work = ("--config", runs.shapes["8b"], "--sequence-length", 1024, "--sequences", 1)
     forward = runs.bench("lora-8b/retort forward", "teacher", *work, "--layers", 2)
     step = runs.bench("lora-8b/retort step", "student", *work, "--layers", 2, "--method", "lora")
-    # the peer where its figure means something: in a precision that the CPU multiplies
     peer_forward, peer_step = (runs.pytorch(f"lora-8b/pytorch {what}", what, *work, precisions=(runs.best,))[runs.best]
                                for what in ("logits", "lora"))
     ours = Figure(runs.best, (step, forward), quotient(seconds, body_and_logits_seconds))
@@ -185,9 +186,8 @@ def lora_over_forward_row(runs):
 
 def distillation_rows(runs):
     work = ("--model", runs.teacher, "--layers", runs.context["layers"], "--tokens", runs.tokens)
-    # the steps have shown what an emulated precision costs
-    peers = {kind: runs.pytorch(f"distil/pytorch {kind}", "distil", *work, "--loss", kind,
-                                precisions=runs.context["precisions"]) for kind in ("eager", "compiled")}
+    peers = {kind: runs.pytorch(f"distil/pytorch {kind}", "distil", *work, "--loss", kind, precisions=runs.multiplied)
+             for kind in ("eager", "compiled")}
     local = {f"local, {n} rank{'s' * (n > 1)}": runs.job(f"distil/retort local {n}", job, n)
              for n, job in ((1, "local"), (2, "local-2"))}
     stream = {"streamed, 2 ranks": runs.job("distil/retort stream", "stream", 2)}
