@@ -152,23 +152,27 @@ static void add_turns(struct strbuf *line, struct strbuf *marked, int i, bool ch
         strbuf_printf(marked, "<s>[INST] q%d [/INST]{ %s </s>}", i, text + strspn(text, "\n"));
 }
 
-/* Of a conversation of this many turns each is encoded a few times: were it once for every turn after it, this would
- * take minutes. */
+static void check_turns(const char *template_name, int count, bool chatml)
+{
+    struct strbuf line, marked;
+    strbuf_init(&line);
+    strbuf_init(&marked);
+    strbuf_adds(&line, "{\"messages\": [");
+    for (int i = 0; i < count; i++)
+        add_turns(&line, &marked, i, chatml);
+    strbuf_adds(&line, "]}");
+    check_json(plain, template_name, DATA_CHAT, line.data, marked.data);
+    strbuf_release(&line);
+    strbuf_release(&marked);
+}
+
+/* Each turn is encoded a few times, whatever their number: were it once for every turn after it, this would take
+ * minutes. */
 static void long_conversations(void **state)
 {
     (void)state;
-    for (int chatml = 0; chatml < 2; chatml++) {
-        struct strbuf line, marked;
-        strbuf_init(&line);
-        strbuf_init(&marked);
-        strbuf_adds(&line, "{\"messages\": [");
-        for (int i = 0; i < 20000; i++)
-            add_turns(&line, &marked, i, chatml);
-        strbuf_adds(&line, "]}");
-        check_json(plain, chatml ? "chatml" : "llama2", DATA_CHAT, line.data, marked.data);
-        strbuf_release(&line);
-        strbuf_release(&marked);
-    }
+    check_turns("llama2", 100, false);
+    check_turns("chatml", 10000, true);
 }
 
 static void bos_comes_once(void **state)
