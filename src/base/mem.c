@@ -76,6 +76,13 @@ size_t mem_peak(void)
     return (size_t)use.ru_maxrss * 1024;
 }
 
+static size_t reserved;
+
+size_t mem_reserved(void)
+{
+    return __atomic_load_n(&reserved, __ATOMIC_RELAXED);
+}
+
 /* Anonymous maps: zeroed by the kernel only when touched, given back whole, and a limit on memory shows here as NULL.
  */
 void *mem_try(size_t size)
@@ -85,6 +92,7 @@ void *mem_try(size_t size)
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return NULL;
+    __atomic_add_fetch(&reserved, size, __ATOMIC_RELAXED);
     if (size >= (size_t)4 << 20)
         madvise(p, size, MADV_HUGEPAGE);
     return p;
@@ -92,6 +100,9 @@ void *mem_try(size_t size)
 
 void mem_free_large(void *p, size_t size)
 {
-    if (p)
-        munmap(p, size ? size : 1);
+    if (!p)
+        return;
+    size = size ? size : 1;
+    munmap(p, size);
+    __atomic_sub_fetch(&reserved, size, __ATOMIC_RELAXED);
 }

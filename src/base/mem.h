@@ -25,4 +25,8 @@ size_t mem_peak(void);
 void *mem_try(size_t size);
 void mem_free_large(void *p, size_t size);
 
+/* Bytes that mem_try (and so every arena) has given out and not taken back, touched or not: what a plan of memory adds
+ * to. */
+size_t mem_reserved(void);
+
 #endif

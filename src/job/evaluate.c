@@ -84,7 +84,7 @@ static int open_evaluated(struct evaluation *v, struct evaluated *x, const uint6
     x->loss = loss_new(x->m, &spec, tokens, e);
     if (!x->loss || !with_tape)
         return x->loss ? 0 : -1;
-    x->tape = tape_new(x->m, tokens, false, e);
+    x->tape = tape_new(x->m, tokens, TAPE_INFERENCE, e);
     x->h = mem_array((size_t)(tokens * x->m->config.hidden_size), sizeof *x->h);
     return x->tape ? 0 : -1;
 }

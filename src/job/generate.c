@@ -186,7 +186,7 @@ static int open_generation(struct generation *g, struct err *e)
     const struct model *m = g->solo.model;
     if (!read_prompt(g, e)) {
         int64_t n = (int64_t)g->prompt.count, wanted = n + g->o->max_tokens;
-        g->tape = tape_new(m, n, false, e);
+        g->tape = tape_new(m, n, TAPE_INFERENCE, e);
         if (g->tape)
             g->cache = kv_cache_new(m, wanted < m->options.positions ? wanted : m->options.positions, e);
         g->logits = mem_array((size_t)m->config.vocab_size, sizeof *g->logits);

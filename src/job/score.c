@@ -101,7 +101,7 @@ static int open_scoring(struct scoring *s, struct err *e)
     const struct model *m = s->solo.model;
     struct loss_spec spec = {.temperature = 1, .beta = 1};
     int64_t w = window(s);
-    s->tape = tape_new(m, w, false, e);
+    s->tape = tape_new(m, w, TAPE_INFERENCE, e);
     if (s->tape)
         s->loss = loss_new(m, &spec, w, e);
     if (agree(s->solo.world, e))

@@ -102,6 +102,7 @@ static struct train_spec train_spec_of(const struct context *c)
         .label = context_label_spec(job),
         .label_vocabulary = (uint32_t)c->allowed_end,
         .window = job->labels.window,
+        .memory_limit = job->train.memory_limit,
     };
 }
 

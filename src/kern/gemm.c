@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/integer.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "kern/gemm_dnnl.h"
@@ -15,7 +16,8 @@
 
 static struct {
     int threads;
-    float *workspaces;      /* [threads][PANEL_FLOATS] */
+    float *strips;          /* [PANEL_PIECE]: what all threads multiply by */
+    float *workspaces;      /* [threads][PANEL_WORKSPACE], behind it */
     struct gemm_dnnl *bf16; /* NULL: bf16 goes through panels of f32 */
     void (*seen)(void *context, const struct gemm_call *call);
     void *context;
@@ -23,7 +25,7 @@ static struct {
 
 static size_t workspaces_size(int threads)
 {
-    return (size_t)threads * PANEL_FLOATS * sizeof(float);
+    return (PANEL_PIECE + (size_t)threads * PANEL_WORKSPACE) * sizeof(float);
 }
 
 /* Without an instruction for it oneDNN would emulate bf16, slower than f32. */
@@ -50,11 +52,12 @@ int gemm_start(int threads, struct err *e)
 {
     gemm_stop();
     threads = threads < 1 ? 1 : threads;
-    door.workspaces = mem_try(workspaces_size(threads));
-    if (!door.workspaces)
+    door.strips = mem_try(workspaces_size(threads));
+    if (!door.strips)
         return err_set(e, ERR_ENVIRONMENT,
                        "no memory for the GEMM workspaces of %d threads (%zu bytes): lower ranks.threads", threads,
                        workspaces_size(threads));
+    door.workspaces = door.strips + PANEL_PIECE;
     door.threads = threads;
     omp_set_num_threads(threads);
     start_bf16();
@@ -73,96 +76,139 @@ bool gemm_multiplies_bf16(void)
 
 void gemm_stop(void)
 {
-    if (door.workspaces)
-        mem_free_large(door.workspaces, workspaces_size(door.threads));
+    if (door.strips)
+        mem_free_large(door.strips, workspaces_size(door.threads));
     gemm_dnnl_free(door.bf16);
-    door.workspaces = NULL;
+    door.strips = NULL;
     door.bf16 = NULL;
     door.threads = 1;
 }
 
 /* --- one product --- */
 
-static void sgemm_product(const struct product *p, int64_t m0, int64_t n0, int64_t m, int64_t n)
+/* equal_part, rounded up to a multiple of step. */
+static int64_t part(int64_t n, int64_t most, int64_t step)
 {
-    cblas_sgemm(CblasRowMajor, p->a.by_inner ? CblasTrans : CblasNoTrans, p->b.by_inner ? CblasNoTrans : CblasTrans,
-                (blasint)m, (blasint)n, (blasint)p->K, 1, operand_at(&p->a, m0, 0), (blasint)p->a.ld,
-                operand_at(&p->b, n0, 0), (blasint)p->b.ld, p->accumulate, p->c + m0 * p->ldc + n0, (blasint)p->ldc);
+    return ceil_div(equal_part(n, most), step) * step;
 }
 
-static bool is_direct(const struct product *p)
-{
-    return operand_is_direct(p, &p->a) && operand_is_direct(p, &p->b);
-}
-
-static void tile_product(const struct product *p, int64_t m0, int64_t n0, int64_t m, int64_t n)
-{
-    if (is_direct(p))
-        sgemm_product(p, m0, n0, m, n);
-    else
-        panel_product(p, door.workspaces + (size_t)omp_get_thread_num() * PANEL_FLOATS, m0, n0, m, n);
-}
-
-/* How a result is cut: a function of its shape alone. */
+/* How a result, or a piece's columns of it, is shared out. */
 struct tiles {
-    int64_t m, n;       /* size of a tile */
+    int64_t m, n;       /* size of one */
     int64_t rows, cols; /* their number */
 };
 
-/* n cut into the fewest equal pieces of at most most, each a multiple of 16 but the last. */
-static int64_t piece(int64_t n, int64_t most)
+static struct tiles tiles_of(int64_t M, int64_t N, int64_t m, int64_t n)
 {
-    const int64_t pieces = (n + most - 1) / most;
-    return ((n + pieces - 1) / pieces + 15) / 16 * 16;
+    return (struct tiles){.m = m, .n = n, .rows = ceil_div(M, m), .cols = ceil_div(N, n)};
 }
 
-static struct tiles tiles_of(const struct product *p, int64_t most_m, int64_t most_n)
+/* Each tile on one thread. OpenBLAS and oneDNN start threads of their own unless the parallel region around them has
+ * several, or this is one. */
+static void each_tile(const struct product *p, const struct tiles *tiles, int64_t count,
+                      void (*compute)(const struct product *p, const struct tiles *tiles, int64_t i))
 {
-    const int64_t m = piece(p->M, most_m), n = piece(p->N, most_n);
-    return (struct tiles){.m = m, .n = n, .rows = (p->M + m - 1) / m, .cols = (p->N + n - 1) / n};
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(1);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(kern_threads(p->M * p->N * p->K))
+    for (int64_t i = 0; i < count; i++)
+        compute(p, tiles, i);
+    omp_set_num_threads(before);
 }
 
-/* sgemm packs its operands for every tile, so large tiles are cheaper; but there should be some for every thread. */
-static struct tiles cut(const struct product *p)
+/* --- f32 as it lies: OpenBLAS --- */
+
+/* A function of the shape alone, since OpenBLAS does not promise the same bits in tiles of another size. It packs its
+ * operands for every tile, so large ones are cheaper; but there should be some for every thread. */
+static struct tiles cut_by_shape(const struct product *p)
 {
-    enum { SMALL = PANEL_ROWS, LARGE = 512, ENOUGH = 16 };
-    const int64_t rows = (p->M + LARGE - 1) / LARGE, cols = (p->N + LARGE - 1) / LARGE;
-    if (!is_direct(p) || 2 * rows * cols < ENOUGH)
-        return tiles_of(p, SMALL, SMALL);
-    return tiles_of(p, rows * cols < ENOUGH ? SMALL : LARGE, LARGE);
+    enum { SMALL = 256, LARGE = 512, ENOUGH = 16, STEP = 16 };
+    const int64_t large = ceil_div(p->M, LARGE) * ceil_div(p->N, LARGE);
+    const int64_t most_m = large < ENOUGH ? SMALL : LARGE, most_n = 2 * large < ENOUGH ? SMALL : LARGE;
+    return tiles_of(p->M, p->N, part(p->M, most_m, STEP), part(p->N, most_n, STEP));
 }
 
-static int64_t min(int64_t a, int64_t b)
+static void sgemm_tile(const struct product *p, const struct tiles *tiles, int64_t i)
 {
-    return a < b ? a : b;
+    const int64_t m0 = i % tiles->rows * tiles->m, n0 = i / tiles->rows * tiles->n;
+    cblas_sgemm(CblasRowMajor, p->a.by_inner ? CblasTrans : CblasNoTrans, p->b.by_inner ? CblasNoTrans : CblasTrans,
+                (blasint)min_i64(tiles->m, p->M - m0), (blasint)min_i64(tiles->n, p->N - n0), (blasint)p->K, 1,
+                operand_at(&p->a, m0, 0), (blasint)p->a.ld, operand_at(&p->b, n0, 0), (blasint)p->b.ld, p->accumulate,
+                p->c + m0 * p->ldc + n0, (blasint)p->ldc);
 }
 
-static void run_tile(const struct product *p, const struct tiles *tiles, int64_t t)
+static void multiply_sgemm(const struct product *p)
 {
-    if (p->round && door.bf16) {
-        gemm_dnnl_tile(door.bf16, p, t, omp_get_thread_num());
-        return;
-    }
-    const int64_t m0 = t % tiles->rows * tiles->m, n0 = t / tiles->rows * tiles->n;
-    tile_product(p, m0, n0, min(tiles->m, p->M - m0), min(tiles->n, p->N - n0));
+    ASSERT(p->a.ld <= INT_MAX && p->b.ld <= INT_MAX && p->ldc <= INT_MAX && p->K <= INT_MAX);
+    const struct tiles tiles = cut_by_shape(p);
+    each_tile(p, &tiles, tiles.rows * tiles.cols, sgemm_tile);
+}
+
+/* --- bf16 in the CPU's own products: oneDNN, which cuts by shape, too --- */
+
+static void dnnl_tile(const struct product *p, const struct tiles *tiles, int64_t i)
+{
+    (void)tiles;
+    gemm_dnnl_tile(door.bf16, p, i, omp_get_thread_num());
+}
+
+static void multiply_dnnl(const struct product *p)
+{
+    each_tile(p, NULL, gemm_dnnl_tiles(p), dnnl_tile);
+}
+
+/* --- everything else: panels --- */
+
+/* Several tiles for every thread, as many for each, so that none waits long for the last. */
+static struct tiles cut_piece(int64_t M, int64_t cols, int threads)
+{
+    enum { EACH = 8, NARROW = 64 };
+    const int64_t m = part(M, PANEL_ROWS, PANEL_ROW_STEP), rows = ceil_div(M, m);
+    int64_t wanted = ceil_div(threads > 1 ? EACH * threads : 1, rows);
+    while (rows * wanted % threads)
+        wanted++;
+    return tiles_of(M, cols, m, part(cols, max_i64(ceil_div(cols, wanted), NARROW), PANEL_COLUMN_STEP));
+}
+
+static void panel_tile(const struct product *p, const struct panel_piece *piece, const struct tiles *tiles, int64_t i)
+{
+    const int64_t m0 = i % tiles->rows * tiles->m, n0 = i / tiles->rows * tiles->n;
+    panel_multiply(p, piece, door.strips, door.workspaces + (size_t)omp_get_thread_num() * PANEL_WORKSPACE, m0,
+                   min_i64(tiles->m, p->M - m0), n0, min_i64(tiles->n, piece->cols - n0));
+}
+
+/* By every thread of a parallel region. */
+static void multiply_piece(const struct product *p, const struct panel_piece *piece)
+{
+    const struct tiles tiles = cut_piece(p->M, piece->cols, omp_get_num_threads());
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t first = 0; first < piece->cols; first += PANEL_COLS)
+        panel_strips(door.strips, p, piece, first);
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t i = 0; i < tiles.rows * tiles.cols; i++)
+        panel_tile(p, piece, &tiles, i);
+}
+
+static void multiply_panels(const struct product *p)
+{
+    const int64_t cols = part(p->N, PANEL_GROUP, PANEL_COLUMN_STEP), depth = part(p->K, panel_depth(), 16);
+#pragma omp parallel num_threads(kern_threads(p->M * p->N * p->K))
+    for (int64_t n = 0; n < p->N; n += cols)
+        for (int64_t k = 0; k < p->K; k += depth)
+            multiply_piece(p, &(struct panel_piece){n, min_i64(cols, p->N - n), k, min_i64(depth, p->K - k)});
 }
 
 static void multiply(const struct product *p)
 {
-    ASSERT(door.workspaces && !omp_in_parallel());
-    ASSERT(p->a.ld <= INT_MAX && p->b.ld <= INT_MAX && p->ldc <= INT_MAX && p->K <= INT_MAX);
-    if (p->M == 0 || p->N == 0)
+    ASSERT(door.strips && !omp_in_parallel() && (p->K > 0 || p->accumulate));
+    if (p->M == 0 || p->N == 0 || p->K == 0)
         return;
-    const struct tiles tiles = cut(p);
-    const int64_t count = p->round && door.bf16 ? gemm_dnnl_tiles(p) : tiles.rows * tiles.cols;
-    /* OpenBLAS and oneDNN start threads of their own unless the parallel region around them has several, or this is one
-     */
-    const int before = omp_get_max_threads();
-    omp_set_num_threads(1);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(kern_threads(p->M * p->N * p->K))
-    for (int64_t t = 0; t < count; t++)
-        run_tile(p, &tiles, t);
-    omp_set_num_threads(before);
+    if (operand_is_direct(p, &p->a) && operand_is_direct(p, &p->b))
+        multiply_sgemm(p);
+    else if (p->round && door.bf16)
+        multiply_dnnl(p);
+    else
+        multiply_panels(p);
 }
 
 /* --- the door --- */

@@ -15,6 +15,7 @@
 #include "kern/gemm_product.h"
 #include "kern/op_attention.h"
 #include "kern/op_linear.h"
+#include "kern/panel.h"
 
 /* X(result, name, parameters, arguments) */
 #define KERNELS(X)                                                                                                     \
@@ -82,8 +83,13 @@
     X(void, convert_f32_to_f16, (uint16_t * y, const float *x, int64_t n), (y, x, n))                                  \
     X(void, convert_f16_to_f32, (float *y, const uint16_t *x, int64_t n), (y, x, n))                                   \
     X(void, dequantize, (float *y, const void *x, enum dtype type, int64_t n), (y, x, type, n))                        \
-    X(void, panel_product, (const struct product *p, float *workspace, int64_t m0, int64_t n0, int64_t m, int64_t n),  \
-      (p, workspace, m0, n0, m, n))                                                                                    \
+    X(int64_t, panel_depth, (void), ())                                                                                \
+    X(void, panel_strips, (float *strips, const struct product *p, const struct panel_piece *piece, int64_t first),    \
+      (strips, p, piece, first))                                                                                       \
+    X(void, panel_multiply,                                                                                            \
+      (const struct product *p, const struct panel_piece *piece, const float *strips, float *workspace, int64_t m0,    \
+       int64_t m, int64_t n0, int64_t n),                                                                              \
+      (p, piece, strips, workspace, m0, m, n0, n))                                                                     \
     X(void, panel_pack,                                                                                                \
       (void *to, enum dtype to_type, int64_t ld_to, int64_t to_rows, const void *from, enum dtype from_type,           \
        int64_t ld_from, int64_t rows, int64_t cols),                                                                   \

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "base/assert.h"
+#include "base/integer.h"
 #include "kern/block_gemm.h"
 #include "kern/kernel.h"
 #include "kern/threads.h"
@@ -65,11 +66,6 @@ static int threads_of(const struct attention_shape *s)
     return kern_threads(s->T * s->H * s->D * 8);
 }
 
-static int64_t min(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Lanes in use for n tokens: as many as block_gemm computes. */
 static int64_t lanes_of(int64_t n)
 {
@@ -121,7 +117,7 @@ struct forward_block {
 static void mask_future(float *p, int64_t keys, int64_t lanes, int64_t gap)
 {
     for (int64_t j = 0; j < keys; j++)
-        for (int64_t i = 0; i < min(lanes, gap + j); i++)
+        for (int64_t i = 0; i < min_i64(lanes, gap + j); i++)
             p[j * BLOCK + i] = -INFINITY;
 }
 
@@ -191,7 +187,7 @@ static void forward_item(float *out, float *lse, const float *q, const float *k,
                          int head, int64_t block)
 {
     const struct attention_shape *s = w->s;
-    const int64_t i0 = block * BLOCK, queries = min(BLOCK, w->length - i0), row = w->first + i0;
+    const int64_t i0 = block * BLOCK, queries = min_i64(BLOCK, w->length - i0), row = w->first + i0;
     const float *key = k + w->first * s->ldk + s->kv_of[head] * s->D;
     const float *value = v + w->first * s->ldv + s->kv_of[head] * s->D;
     struct forward_block f;
@@ -204,7 +200,8 @@ static void forward_item(float *out, float *lse, const float *q, const float *k,
     for (int d = 0; d < s->D; d++)
         memset(f.out + d * BLOCK, 0, (size_t)f.lanes * sizeof *f.out);
     for (int64_t j0 = 0; j0 < i0 + queries; j0 += BLOCK)
-        forward_step(&f, key + j0 * s->ldk, value + j0 * s->ldv, queries, min(BLOCK, i0 + queries - j0), j0 - i0, s);
+        forward_step(&f, key + j0 * s->ldk, value + j0 * s->ldv, queries, min_i64(BLOCK, i0 + queries - j0), j0 - i0,
+                     s);
     forward_store(out + row * s->ldo + head * s->D, lse + head * s->T + row, &f, queries, s);
 }
 
@@ -280,7 +277,7 @@ static void softmax_backward(struct backward_block *b, const float *lse, const f
 {
     for (int64_t i = 0; i < queries; i++) {
         float *p = b->p + i * BLOCK, *ds = b->ds + i * BLOCK;
-        const int64_t seen = diagonal ? min(i + 1, b->keys) : b->keys;
+        const int64_t seen = diagonal ? min_i64(i + 1, b->keys) : b->keys;
 #pragma omp simd
         for (int64_t j = 0; j < seen; j++) {
             p[j] = exp_nonpositive(p[j] * scale - lse[i]);
@@ -346,7 +343,7 @@ static void backward_item(const struct backward *a, struct progress *progress, i
     const struct attention_shape *s = a->s;
     struct backward_block b;
     uint64_t steps = 0, earlier = 0; /* steps of this item, and those that the one before must have done */
-    b.keys = min(BLOCK, w->length - block * BLOCK);
+    b.keys = min_i64(BLOCK, w->length - block * BLOCK);
     b.width = (s->D + COLUMNS - 1) / COLUMNS * COLUMNS;
     backward_load(a, &b, kv, w->first + block * BLOCK);
     for (int head = 0; head < s->H; head++) {
@@ -354,7 +351,7 @@ static void backward_item(const struct backward *a, struct progress *progress, i
             continue;
         earlier++; /* it has one block of queries more */
         for (int64_t i = block; i < w->blocks; i++) {
-            const int64_t row = w->first + i * BLOCK, queries = min(BLOCK, w->length - i * BLOCK);
+            const int64_t row = w->first + i * BLOCK, queries = min_i64(BLOCK, w->length - i * BLOCK);
             const int64_t at = row * s->ldo + head * s->D;
             if (block == 0)
                 row_deltas(a->delta + head * s->T + row, a->dout + at, a->out + at, s->ldo, queries, s->D);
@@ -406,7 +403,7 @@ static void decode_head(float *out, const float *q, const float *keys, int64_t l
 {
     float sum_pv[MOST_D] = {0}, max = -INFINITY, sum = 0;
     for (int64_t j0 = 0; j0 < n; j0 += BLOCK) {
-        const int64_t block = min(BLOCK, n - j0);
+        const int64_t block = min_i64(BLOCK, n - j0);
         float s[BLOCK], top = max;
         for (int64_t j = 0; j < block; j++) {
             s[j] = dot(q, keys + (j0 + j) * ldk, D) * scale;

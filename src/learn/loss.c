@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/integer.h"
 #include "base/mem.h"
 #include "base/profile.h"
 #include "kern/op_linear.h"
@@ -37,8 +38,6 @@ struct loss {
     struct arena arena;
 };
 
-enum { CHUNK_BYTES = 1 << 25, CHUNK_ROWS_MIN = 16 };
-
 struct loss *loss_new(const struct model *m, const struct loss_spec *spec, int64_t positions, struct err *e)
 {
     struct loss *l = mem_alloc(sizeof *l);
@@ -48,11 +47,7 @@ struct loss *loss_new(const struct model *m, const struct loss_spec *spec, int64
     l->first = m->shard.vocab.first;
     l->V = m->shard.vocab.end - l->first;
     l->apart = spec->temperature != 1 || spec->allowed || spec->tail;
-    /* the same chunk on every shard: they reduce rows together */
-    int64_t rows = CHUNK_BYTES / (int64_t)sizeof(float) / (m->config.vocab_size / m->shard.count + 1);
-    l->chunk = rows < CHUNK_ROWS_MIN ? CHUNK_ROWS_MIN : rows;
-    if (l->chunk > positions)
-        l->chunk = positions > 0 ? positions : 1;
+    l->chunk = model_logit_rows(m, positions);
     size_t n = (size_t)l->chunk;
     l->logits = arena_try(&l->arena, n * (size_t)l->V, sizeof(float));
     l->soft = l->apart ? arena_try(&l->arena, n * (size_t)l->V, sizeof(float)) : l->logits;
@@ -315,8 +310,8 @@ void loss_run(struct loss *l, const float *h, const struct target *targets, int6
               struct loss_sums *sums)
 {
     int64_t d = l->m->config.hidden_size;
-    for (int64_t first = 0; first < n; first += l->chunk) {
-        int64_t rows = n - first < l->chunk ? n - first : l->chunk;
+    for (int64_t first = 0, rows; first < n; first += rows) {
+        rows = equal_part(n - first, l->chunk);
         const struct target *t = targets + first;
         model_logits(l->m, h + first * d, rows, l->logits);
         profile_op(OP_LOSS);
@@ -338,8 +333,8 @@ void loss_log_probabilities(struct loss *l, const float *h, const struct target 
                             unsigned char *correct)
 {
     int64_t d = l->m->config.hidden_size;
-    for (int64_t first = 0; first < n; first += l->chunk) {
-        int64_t rows = n - first < l->chunk ? n - first : l->chunk;
+    for (int64_t first = 0, rows; first < n; first += rows) {
+        rows = equal_part(n - first, l->chunk);
         model_logits(l->m, h + first * d, rows, l->logits);
         chunk_statistics(l, targets + first, rows);
         for (int64_t i = 0; i < rows; i++) {

@@ -1,5 +1,6 @@
 #include "learn/teacher.h"
 
+#include "base/integer.h"
 #include "base/mem.h"
 #include "base/profile.h"
 #include "label/encode.h"
@@ -17,15 +18,12 @@ struct teacher {
     struct arena arena;
 };
 
-enum { CHUNK_BYTES = 1 << 25, CHUNK_ROWS_MIN = 16 };
-
 static int allocate(struct teacher *t, int64_t tokens, struct err *e)
 {
     const struct model_config *c = &t->m->config;
     t->V = t->m->shard.vocab.end - t->m->shard.vocab.first;
-    int64_t rows = CHUNK_BYTES / (int64_t)sizeof(float) / (c->vocab_size / t->m->shard.count + 1);
-    t->chunk = rows < CHUNK_ROWS_MIN ? CHUNK_ROWS_MIN : rows;
-    t->tape = tape_new(t->m, tokens, false, e);
+    t->chunk = model_logit_rows(t->m, tokens);
+    t->tape = tape_new(t->m, tokens, TAPE_INFERENCE, e);
     if (!t->tape)
         return -1;
     t->h = arena_try(&t->arena, (size_t)(tokens * c->hidden_size), sizeof(float));
@@ -90,7 +88,7 @@ void *teacher_encode(struct teacher *t, const struct sequence *s, int64_t first,
     profile_phase(PHASE_ENCODE);
     encoder_begin(t->encoder, s->id, s->input_hash, s->tokens);
     for (int64_t n; first < end; first += n) {
-        n = end - first < t->chunk ? end - first : t->chunk;
+        n = equal_part(end - first, t->chunk);
         model_logits(t->m, t->h + first * d, n, t->logits);
         profile_op(OP_ENCODE);
         encoder_rows(t->encoder, t->logits, t->V, t->batch.rows + first, n);

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/profile.h"
 #include "data/order.h"
@@ -78,9 +79,6 @@ static int allocate(struct trainer *t, struct err *e)
 {
     int64_t tokens = t->spec.sequences_per_micro_batch * t->spec.sequence_length;
     size_t floats = (size_t)(tokens * t->m->config.hidden_size);
-    t->tape = tape_new(t->m, tokens, true, e);
-    if (!t->tape)
-        return -1;
     t->loss = loss_new(t->m, &t->spec.loss, tokens, e);
     if (!t->loss)
         return -1;
@@ -89,6 +87,37 @@ static int allocate(struct trainer *t, struct err *e)
     if (!t->h || !t->dh)
         return err_set(e, ERR_ENVIRONMENT, "no memory for the head's inputs of %lld tokens", (long long)tokens);
     return optimizer_init(&t->optimizer, t->m, t->buckets, t->bucket_count, t->g->replicas.rank, e);
+}
+
+/* How many blocks' activations fit into the limit beside what this rank holds; 0 and an error: not one's. */
+static int kept_blocks(const struct trainer *t, int64_t tokens, struct err *e)
+{
+    enum { PROGRAM = 64 << 20 }; /* the program itself, its libraries and MPI's buffers */
+    const size_t limit = (size_t)t->spec.memory_limit, held = mem_reserved() + PROGRAM;
+    int kept = t->m->config.layers;
+    if (!limit)
+        return kept;
+    while (kept > 0 && held + tape_bytes(t->m, tokens, kept) > limit)
+        kept--;
+    if (!kept)
+        err_set(e, ERR_USAGE,
+                "train.memory_limit: a rank needs %zu MiB at least here; lower train.micro_batch_tokens, or raise the "
+                "limit or ranks.student.tensor_parallel",
+                ((held + tape_bytes(t->m, tokens, 1)) >> 20) + 1);
+    return kept;
+}
+
+/* As many on every rank: shards compute blocks together. */
+static int allocate_tape(struct trainer *t, struct err *e)
+{
+    const int64_t tokens = t->spec.sequences_per_micro_batch * t->spec.sequence_length;
+    const int layers = t->m->config.layers, kept = (int)comm_min(&t->g->group, kept_blocks(t, tokens, e));
+    if (!kept)
+        return -1;
+    if (kept < layers && t->g->group.rank == 0)
+        log_info("train.memory_limit: activations of %d of %d blocks are computed twice", layers - kept, layers);
+    t->tape = tape_new(t->m, tokens, kept, e);
+    return t->tape ? 0 : -1;
 }
 
 struct trainer *trainer_new(const struct train_spec *spec, struct model *student, const struct groups *g,
@@ -109,11 +138,13 @@ struct trainer *trainer_new(const struct train_spec *spec, struct model *student
     make_bounds(t);
     t->buckets = buckets_new(&g->replicas, t->bounds, t->bucket_count);
     allocate(t, e);
-    if (agree(&g->group, e)) {
-        trainer_free(t);
-        return NULL;
+    if (!agree(&g->group, e)) {
+        allocate_tape(t, e);
+        if (!agree(&g->group, e))
+            return t;
     }
-    return t;
+    trainer_free(t);
+    return NULL;
 }
 
 static void release_sets(struct trainer *t)

@@ -35,6 +35,7 @@ struct train_spec {
     struct label_spec label;
     uint32_t label_vocabulary; /* ids of labels are below it */
     int window;
+    int64_t memory_limit; /* bytes of a rank; 0: none */
 };
 
 struct step_metrics {
@@ -53,7 +54,8 @@ struct validation_metrics {
 
 struct trainer;
 
-/* All pointers are borrowed and must outlive the trainer. source NULL: no labels. */
+/* All pointers are borrowed and must outlive the trainer. source NULL: no labels. Under a memory limit activations of
+ * as many blocks are computed again on the way back as it takes; what this process holds already counts. */
 struct trainer *trainer_new(const struct train_spec *spec, struct model *student, const struct groups *g,
                             const struct corpus *c, const struct items *items, const struct label_source *source,
                             struct err *e);

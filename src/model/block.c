@@ -87,14 +87,20 @@ static void attention_part(struct tape *t, const struct batch *b, int layer, str
     linear_row_forward(t, b, &l->o, layer, LIN_O, k->x_mid, k->x_in, k->attn, k->inner[LIN_O]);
 }
 
-static void mlp_part(struct tape *t, const struct batch *b, int layer, float *to)
+static void mlp_inputs(struct tape *t, const struct batch *b, int layer)
+{
+    const struct layer *l = &t->m->layers[layer];
+    struct block_tape *k = &t->blocks[layer];
+    norm_input(t, b, l->mlp_norm, k->r_mlp, k->x_mid);
+    linear_column_forward(t, b, &l->gate, layer, LIN_GATE, k->gate, t->n, k->inner[LIN_GATE]);
+    linear_column_forward(t, b, &l->up, layer, LIN_UP, k->up, t->n, k->inner[LIN_UP]);
+}
+
+static void mlp_output(struct tape *t, const struct batch *b, int layer, float *to)
 {
     const struct layer *l = &t->m->layers[layer];
     struct block_tape *k = &t->blocks[layer];
     int64_t F = width(t->m->shard.ffn);
-    norm_input(t, b, l->mlp_norm, k->r_mlp, k->x_mid);
-    linear_column_forward(t, b, &l->gate, layer, LIN_GATE, k->gate, t->n, k->inner[LIN_GATE]);
-    linear_column_forward(t, b, &l->up, layer, LIN_UP, k->up, t->n, k->inner[LIN_UP]);
     profile_op(OP_SWIGLU);
     swiglu_forward(t->h, F, k->gate, F, k->up, F, b->T, F);
     linear_row_forward(t, b, &l->down, layer, LIN_DOWN, to, k->x_mid, t->h, k->inner[LIN_DOWN]);
@@ -103,7 +109,16 @@ static void mlp_part(struct tape *t, const struct batch *b, int layer, float *to
 void block_forward(struct tape *t, const struct batch *b, int layer, float *to, struct kv_cache *cache)
 {
     attention_part(t, b, layer, cache);
-    mlp_part(t, b, layer, to);
+    mlp_inputs(t, b, layer);
+    mlp_output(t, b, layer, to);
+}
+
+void block_restore(struct tape *t, const struct batch *b, int layer)
+{
+    attention_part(t, b, layer, NULL);
+    mlp_inputs(t, b, layer);
+    if (t->m->layers[layer].down.lora) /* its inner values; the output itself is not needed */
+        mlp_output(t, b, layer, t->rows);
 }
 
 /* t->dx += dL/dx through a norm, where t->sum (row stride ld) holds dL/d(normed x). */

@@ -10,6 +10,9 @@ struct kv_cache;
  * else the batch continues the cached document. */
 void block_forward(struct tape *t, const struct batch *b, int layer, float *to, struct kv_cache *cache);
 
+/* What block_backward reads, computed again from blocks[layer].x_in. */
+void block_restore(struct tape *t, const struct batch *b, int layer);
+
 /* t->dx: from the gradient of the block's output to that of its input. */
 void block_backward(struct tape *t, const struct batch *b, int layer);
 

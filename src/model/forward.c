@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/integer.h"
 #include "base/profile.h"
 #include "kern/op_embedding.h"
 #include "kern/op_linear.h"
@@ -44,6 +45,13 @@ void model_final_norm(const struct model *m, struct tape *t, const int32_t *rows
     profile_op(OP_NORM);
     gather_rows(t->rows, t->x, rows, n, d);
     rms_norm_forward(t->r_rows, h, d, t->rows, d, m->norm->data, (float)m->config.rms_norm_eps, n, d);
+}
+
+int64_t model_logit_rows(const struct model *m, int64_t n)
+{
+    enum { BYTES = 1 << 26, FEWEST = 16 };
+    const int64_t row = (m->config.vocab_size / m->shard.count + 1) * (int64_t)sizeof(float);
+    return max_i64(1, min_i64(n, max_i64(BYTES / row, FEWEST)));
 }
 
 void model_logits(const struct model *m, const float *h, int64_t n, float *logits)
@@ -93,9 +101,12 @@ static int64_t end_of_block(const struct model *m, int layer)
 void model_backward(const struct model *m, struct tape *t, const struct batch *b, const int32_t *rows, int64_t n,
                     const float *dh, void (*done)(void *context, int64_t end), void *context)
 {
-    ASSERT(t->m == m && t->training);
+    const int first_kept = m->config.layers - t->kept;
+    ASSERT(t->m == m && t->kept != TAPE_INFERENCE);
     final_norm_backward(t, b, rows, n, dh);
     for (int i = m->config.layers - 1; i >= 0; i--) {
+        if (i < first_kept)
+            block_restore(t, b, i);
         block_backward(t, b, i);
         if (!b->last)
             continue;

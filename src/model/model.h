@@ -101,17 +101,25 @@ struct batch {
     bool last;            /* the last batch of its step on this rank: partial gradients are summed over shards */
 };
 
-/* Activations. A tape for training keeps every block's; one for inference reuses one block's memory. */
+/* Activations. A tape for inference has memory for those of one block, which all blocks use. One for training keeps
+ * those of the last `kept` blocks (1 .. layers); of the blocks before them it keeps the input alone, and a backward
+ * computes the rest again, to the same bits. */
 struct tape;
+enum { TAPE_INFERENCE = 0 };
 /* ERR_ENVIRONMENT if memory is short. T: most tokens of a batch. */
-struct tape *tape_new(const struct model *m, int64_t T, bool training, struct err *e);
+struct tape *tape_new(const struct model *m, int64_t T, int kept, struct err *e);
 void tape_free(struct tape *t);
+/* Bytes of such a tape. */
+size_t tape_bytes(const struct model *m, int64_t T, int kept);
 
 /* Collective over shards. Runs all blocks; the residual stream after the last one stays in the tape. */
 void model_forward(const struct model *m, struct tape *t, const struct batch *b);
 
 /* h[n, hidden] = final norm of the residual stream at the given rows (the label positions). */
 void model_final_norm(const struct model *m, struct tape *t, const int32_t *rows, int64_t n, float *h);
+
+/* How many rows of logits to hold at once: at most n, of a bounded size, as many on every shard. */
+int64_t model_logit_rows(const struct model *m, int64_t n);
 
 /* logits[n, local vocabulary] = h W^T. */
 void model_logits(const struct model *m, const float *h, int64_t n, float *logits);

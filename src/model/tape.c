@@ -1,16 +1,24 @@
 #include "model/tape.h"
 
+#include "base/assert.h"
+#include "base/integer.h"
 #include "base/mem.h"
 
-/* Hands out arrays of one arena; after the first failure it hands out nothing, and the caller asks once. */
+/* Hands out arrays of one arena, or only counts them (arena NULL). After the first failure it hands out nothing, and
+ * the caller asks once. */
 struct room {
     struct arena *arena;
     bool failed;
+    size_t bytes;
 };
 
 static float *floats(struct room *r, int64_t n)
 {
-    float *p = r->failed ? NULL : arena_try(r->arena, (size_t)(n > 0 ? n : 1), sizeof(float));
+    const size_t size = (size_t)(n > 0 ? n : 1) * sizeof(float);
+    r->bytes += size;
+    if (!r->arena)
+        return NULL;
+    float *p = r->failed ? NULL : arena_try(r->arena, size, 1);
     r->failed |= !p;
     return p;
 }
@@ -26,11 +34,11 @@ int64_t tape_sum_width(const struct model *m)
     return m->config.hidden_size + MOST_LAYERS_IN_ONE_SUM * (int64_t)m->options.adapter.rank;
 }
 
-static void make_block(struct block_tape *b, const struct model *m, int64_t T, struct room *r)
+/* What a block needs besides its input. */
+static void make_work(struct block_tape *b, const struct model *m, int64_t T, struct room *r)
 {
     const struct shard *s = &m->shard;
     int64_t d = m->config.hidden_size, Q = width(s->q), KV = width(s->kv), F = width(s->ffn);
-    b->x_in = floats(r, T * d);
     b->x_mid = floats(r, T * d);
     b->r_attn = floats(r, T);
     b->r_mlp = floats(r, T);
@@ -49,27 +57,26 @@ static void make_block(struct block_tape *b, const struct model *m, int64_t T, s
         b->inner[i] = floats(r, T * m->options.adapter.rank);
 }
 
-static void make_blocks(struct tape *t, struct room *r)
+/* Every block of a training tape has an input of its own; the last `kept` have the rest of their own, too. */
+static void make_blocks(struct tape *t, struct block_tape *blocks, struct room *r)
 {
     const struct model *m = t->m;
-    int L = m->config.layers;
-    t->blocks = arena_alloc(&t->arena, (size_t)L, sizeof *t->blocks);
-    make_block(&t->blocks[0], m, t->T, r);
-    for (int i = 1; i < L; i++)
-        if (t->training)
-            make_block(&t->blocks[i], m, t->T, r);
-        else
-            t->blocks[i] = t->blocks[0];
-    /* without a backward the residual stream is changed in place */
-    if (!t->training)
-        for (int i = 0; i < L; i++)
-            t->blocks[i].x_mid = t->blocks[i].x_in;
-    t->x = t->training ? floats(r, t->T * m->config.hidden_size) : t->blocks[0].x_in;
-}
-
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
+    const int L = m->config.layers;
+    const int64_t stream = t->T * m->config.hidden_size;
+    struct block_tape shared = {.x_in = floats(r, stream)};
+    make_work(&shared, m, t->T, r);
+    if (t->kept == TAPE_INFERENCE)
+        shared.x_mid = shared.x_in; /* without a backward the residual stream is changed in place */
+    for (int i = 0; i < L; i++) {
+        struct block_tape b = shared;
+        if (i > 0 && t->kept != TAPE_INFERENCE)
+            b.x_in = floats(r, stream);
+        if (i > L - t->kept && t->kept != TAPE_INFERENCE)
+            make_work(&b, m, t->T, r);
+        if (blocks)
+            blocks[i] = b;
+    }
+    t->x = t->kept == TAPE_INFERENCE ? shared.x_in : floats(r, stream);
 }
 
 static void make_scratch(struct tape *t, struct room *r)
@@ -82,9 +89,9 @@ static void make_scratch(struct tape *t, struct room *r)
     t->sum = floats(r, T * tape_sum_width(m));
     t->rows = floats(r, T * d);
     t->r_rows = floats(r, T);
-    if (!t->training)
+    if (t->kept == TAPE_INFERENCE)
         return;
-    t->dropped = floats(r, T * larger(d, larger(Q, F)));
+    t->dropped = floats(r, T * max_i64(d, max_i64(Q, F)));
     t->dx = floats(r, T * d);
     t->dq = floats(r, T * Q);
     t->dk = floats(r, T * KV);
@@ -92,18 +99,29 @@ static void make_scratch(struct tape *t, struct room *r)
     t->dattn = floats(r, T * Q);
     t->delta = floats(r, T * width(s->heads));
     t->dh = floats(r, T * F);
-    t->dinner = floats(r, T * larger(m->options.adapter.rank, 1));
+    t->dinner = floats(r, T * max_i64(m->options.adapter.rank, 1));
 }
 
-struct tape *tape_new(const struct model *m, int64_t T, bool training, struct err *e)
+size_t tape_bytes(const struct model *m, int64_t T, int kept)
 {
+    struct tape t = {.m = m, .T = T, .kept = kept};
+    struct room r = {0};
+    make_blocks(&t, NULL, &r);
+    make_scratch(&t, &r);
+    return r.bytes + (size_t)T * sizeof *t.position;
+}
+
+struct tape *tape_new(const struct model *m, int64_t T, int kept, struct err *e)
+{
+    ASSERT(kept >= 0 && kept <= m->config.layers);
     struct tape *t = mem_alloc(sizeof *t);
     t->m = m;
     t->T = T;
-    t->training = training;
+    t->kept = kept;
     arena_init(&t->arena);
+    t->blocks = arena_alloc(&t->arena, (size_t)m->config.layers, sizeof *t->blocks);
     struct room r = {.arena = &t->arena};
-    make_blocks(t, &r);
+    make_blocks(t, t->blocks, &r);
     make_scratch(t, &r);
     t->position = r.failed ? NULL : arena_try(&t->arena, (size_t)T, sizeof(int32_t));
     if (!t->position) {

@@ -1,8 +1,6 @@
 /* The work space of a forward and a backward: what each block keeps for its backward, and scratch that all blocks
- * share.
- *
- * A training tape has memory for every block; an inference tape points all blocks at the same memory. Nothing is
- * allocated once a tape exists. Private to src/model. */
+ * share. Blocks that keep nothing point at the same memory. Nothing is allocated once a tape exists. Private to
+ * src/model. */
 #ifndef RETORT_MODEL_TAPE_H
 #define RETORT_MODEL_TAPE_H
 
@@ -26,7 +24,7 @@ struct block_tape {
 struct tape {
     const struct model *m;
     int64_t T; /* room */
-    bool training;
+    int kept;  /* blocks whose activations stay for a backward; the blocks before the last `kept` share memory */
     struct block_tape *blocks;
     float *x; /* [T, hidden]: the residual stream after the last block */
 

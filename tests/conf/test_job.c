@@ -244,13 +244,12 @@ static void what_is_not_built(void **state)
                    "--set distill.loss: jsd is not built yet\n");
     assert_unbuilt(SET("labels={source: store, store: /x, cache: true, allow_partial: true}",
                        "labels.encoding.kind=hidden", "train.memory_limit=1GiB", "ranks.after_cache=join"),
-                   6,
+                   5,
                    "--set ranks.after_cache: join is not built yet\n"
                    "--set labels.source: store is not built yet\n"
                    "--set labels.cache: true is not built yet\n"
                    "--set labels.encoding.kind: hidden is not built yet\n"
-                   "--set labels.allow_partial: true is not built yet\n"
-                   "--set train.memory_limit: 1GiB is not built yet\n");
+                   "--set labels.allow_partial: true is not built yet\n");
     assert_unbuilt(SET("mode=precompute", "labels={store: /x, part: 1/2, whole_corpus: true}"), 3,
                    "--set mode: precompute is not built yet\n"
                    "--set labels.whole_corpus: true is not built yet\n"

@@ -3,6 +3,7 @@
  * work changes. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -217,6 +218,46 @@ static void bf16_layouts(void **state)
     expect_close_metrics("shards", "one", bf16_tolerance);
 }
 
+/* The least limit that a refusal names, in MiB. */
+static int least_memory(const char *arguments)
+{
+    const struct outcome *o =
+        retort(2, "run job.yaml --set output=refused --set train.memory_limit=1MiB %s", arguments);
+    expect_refused(o, 2, "train.memory_limit: a rank needs ", " MiB at least here; lower train.micro_batch_tokens");
+    return atoi(strstr(o->err, "a rank needs ") + strlen("a rank needs "));
+}
+
+/* Activations that are computed again are those that were thrown away: with as little memory as will do, and with room
+ * for some of the blocks. */
+static void memory_limit(void **state)
+{
+    (void)state;
+    static const char *const arguments[] = {
+        "--set student.model=deep --set train.micro_batch_tokens=256",
+        "--set student.model=deep --set train.micro_batch_tokens=256 --set student.method=lora "
+        "--set 'student.lora={rank: 4, dropout: 0.1, targets: [q_proj, o_proj, up_proj, down_proj]}'",
+    };
+    struct model_config c;
+    flow_config(&c, "qwen3", 6);
+    flow_make_model("deep", &c, 5);
+    for (int i = 0; i < 2; i++) {
+        const int least = least_memory(arguments[i]);
+        const char *result = i == 0 ? "%s/model/model.safetensors" : "%s/adapter/adapter_model.safetensors";
+        train("unlimited", 2, "--fresh %s", arguments[i]);
+        for (int more = 0; more <= 2; more += 2) {
+            train("limited", 2, "--fresh --set train.memory_limit=%dMiB %s", least + more, arguments[i]);
+            expect_same_metrics("limited", "unlimited");
+            char *a = mem_printf(result, "limited"), *b = mem_printf(result, "unlimited");
+            expect_same_file(a, b);
+            mem_free(a);
+            mem_free(b);
+            char *log = flow_read("limited/log.txt", NULL);
+            assert_non_null(strstr(log, " of 6 blocks are computed twice"));
+            mem_free(log);
+        }
+    }
+}
+
 /* The line of a run's log that names the instruction set. mem_free it. */
 static char *isa_line(const char *output)
 {
@@ -285,6 +326,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(stream_and_local_shards),
         cmocka_unit_test(lora_layouts),
         cmocka_unit_test(bf16_layouts),
+        cmocka_unit_test(memory_limit),
         cmocka_unit_test(instruction_sets),
         cmocka_unit_test(equal_models),
     };

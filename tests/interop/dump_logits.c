@@ -129,7 +129,7 @@ static int write_all(struct dump *d, const char *path, struct err *e)
     struct shard_file *f;
     struct micro_batch b;
     struct safetensors_plan *plan = make_plan(d);
-    struct tape *t = tape_new(d->solo.model, d->longest, false, e);
+    struct tape *t = tape_new(d->solo.model, d->longest, TAPE_INFERENCE, e);
     micro_batch_init(&b, d->longest);
     int rc = agree(d->solo.world, e);
     if (!rc)

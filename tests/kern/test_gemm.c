@@ -95,7 +95,8 @@ static void test_shapes(void **state)
 {
     (void)state;
     static const int64_t shapes[][3] = {
-        {1, 1, 1}, {0, 5, 7}, {1, 576, 64}, {3, 16, 576}, {2, 7, 1000}, {37, 53, 129}, {270, 21, 5}, {9, 290, 300},
+        {1, 1, 1},     {0, 5, 7},    {1, 576, 64},  {3, 16, 576},    {2, 7, 1000},
+        {37, 53, 129}, {270, 21, 5}, {9, 290, 300}, {130, 40, 1300}, {5, 2100, 600},
     };
     struct err e = {0};
     assert_done(gemm_start(2, &e), &e);
@@ -125,6 +126,32 @@ static void test_rounding(void **state)
     gemm_backward_weight(PRECISION_BF16, &out, 1, &y, 1, &x, 1, 1, 1, 1);
     assert_true(out == 3.5f);
     gemm_stop();
+}
+
+/* A row's bits do not depend on what else is multiplied with it, nor a column's: blocks, strips and pieces may begin
+ * anywhere. */
+static void test_rows_alone(void **state)
+{
+    (void)state;
+    enum { M = 250, N = 2100, K = 700 };
+    struct err e = {0};
+    struct fixture f;
+    fixture_init(&f, M, N, K, DTYPE_BF16);
+    assert_done(gemm_start(2, &e), &e);
+    if (!gemm_multiplies_bf16()) {
+        run(&f, f.out, FORWARD, PRECISION_F32, false);
+        for (int64_t m = 0; m < M; m += 83) {
+            gemm_forward(PRECISION_F32, f.ref, f.ldy, f.x + m * f.ldx, f.ldx, f.w, 1, false);
+            assert_same("row", f.ref, f.out + m * f.ldy, N, sizeof *f.ref);
+        }
+        for (int64_t n = 1; n < N; n += 999) {
+            const struct matrix part = {f.w_bf16 + n * K, DTYPE_BF16, N - n, K};
+            gemm_forward(PRECISION_F32, f.ref, f.ldy, f.x, f.ldx, part, 1, false);
+            assert_same("columns", f.ref, f.out + n, N - n, sizeof *f.ref);
+        }
+    }
+    gemm_stop();
+    fixture_release(&f);
 }
 
 static void test_threads(void **state)
@@ -221,8 +248,9 @@ static void test_start_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes), cmocka_unit_test(test_rounding),     cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_dnnl),   cmocka_unit_test(test_dnnl_refusal), cmocka_unit_test(test_start_stop),
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_rounding), cmocka_unit_test(test_rows_alone),
+        cmocka_unit_test(test_threads),    cmocka_unit_test(test_dnnl),     cmocka_unit_test(test_dnnl_refusal),
+        cmocka_unit_test(test_start_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

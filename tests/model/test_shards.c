@@ -91,7 +91,7 @@ static void run_model(struct run *r, const struct model_options *o, const struct
     float *h = mem_array((size_t)(ROWS * d), sizeof *h), *dh = mem_array((size_t)(ROWS * d), sizeof *dh);
     float *dlogits = mem_array((size_t)(ROWS * V), sizeof *dlogits);
     r->logits = mem_array((size_t)(ROWS * V), sizeof *r->logits);
-    struct tape *t = tape_new(m, T, true, &e);
+    struct tape *t = tape_new(m, T, m->config.layers, &e);
     assert_non_null(t);
     for (int repeat = 0; repeat < 2; repeat++) { /* gradients accumulate: the second time they double */
         struct batch now = *b;
@@ -173,7 +173,7 @@ static void compare_decoding(const struct run *part, const struct run *whole)
     float *out[2];
     for (int k = 0; k < 2; k++) {
         const struct model *m = both[k]->m;
-        struct tape *t = tape_new(m, 8, false, &e);
+        struct tape *t = tape_new(m, 8, TAPE_INFERENCE, &e);
         struct kv_cache *c = kv_cache_new(m, 12, &e);
         out[k] = mem_array((size_t)m->config.vocab_size, sizeof(float));
         model_decode(m, t, c, ids + 9, 8, out[k]);
@@ -321,7 +321,7 @@ static void bf16_operands(void **state)
     for (int k = 0; k < 2; k++) {
         assert_done(model_open(&m[k], directory, &o, &world, "--model", &e), &e);
         int64_t V = m[k]->shard.vocab.end - m[k]->shard.vocab.first;
-        struct tape *t = tape_new(m[k], T, false, &e);
+        struct tape *t = tape_new(m[k], T, TAPE_INFERENCE, &e);
         float *h = mem_array((size_t)(ROWS * c.hidden_size), sizeof *h);
         logits[k] = mem_array((size_t)(ROWS * V), sizeof(float));
         model_forward(m[k], t, &b);
