@@ -36,7 +36,7 @@ int cmd_bench(int argc, char **argv, struct err *e)
     struct bench_options o = {0};
     const char *subject = NULL;
     int method = 0, precision = 0, rc;
-    int64_t layers = 0, length = 1024, sequences = 2, threads = 0, shards = 0, repeat = 5;
+    int64_t layers = 0, length = 1024, sequences = 2, threads = 0, shards = 0, repeat = 5, memory = 0;
     const struct option options[] = {
         {"--model", OPTION_TEXT, &o.model, "PATH", "Hugging Face directory or .gguf file", NULL, false},
         {"--config", OPTION_TEXT, &o.config, "FILE", "a config.json alone: the weights are drawn", NULL, false},
@@ -52,6 +52,8 @@ int cmd_bench(int argc, char **argv, struct err *e)
          false},
         {"--threads", OPTION_INTEGER, &threads, "N", "threads of each rank (the cores that it has)", NULL, false},
         {"--repeat", OPTION_INTEGER, &repeat, "N", "timed passes, of which the median counts (5)", NULL, false},
+        {"--memory-limit", OPTION_INTEGER, &memory, "MIB",
+         "of a student's rank: activations that do not fit are computed twice (none)", NULL, false},
         {"--json", OPTION_FLAG, &o.json, NULL, "one JSON document", NULL, false},
         {0},
     };
@@ -74,9 +76,10 @@ int cmd_bench(int argc, char **argv, struct err *e)
     const struct {
         const char *name;
         int64_t value, least, most;
-    } numbers[] = {{"--layers", layers, 0, 10000},       {"--sequence-length", length, 2, 1 << 20},
-                   {"--sequences", sequences, 1, 10000}, {"--tensor-parallel", shards, 0, 10000},
-                   {"--threads", threads, 0, 10000},     {"--repeat", repeat, 1, 1000}};
+    } numbers[] = {{"--layers", layers, 0, 10000},        {"--sequence-length", length, 2, 1 << 20},
+                   {"--sequences", sequences, 1, 10000},  {"--tensor-parallel", shards, 0, 10000},
+                   {"--threads", threads, 0, 10000},      {"--repeat", repeat, 1, 1000},
+                   {"--memory-limit", memory, 0, 1 << 30}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (numbers[i].value < numbers[i].least || numbers[i].value > numbers[i].most)
             return err_set(e, ERR_USAGE, "%s %lld: expected %lld to %lld", numbers[i].name, (long long)numbers[i].value,
@@ -89,6 +92,7 @@ int cmd_bench(int argc, char **argv, struct err *e)
     o.tensor_parallel = (int)shards;
     o.threads = (int)threads;
     o.repeat = (int)repeat;
+    o.memory_limit = memory << 20;
     struct strbuf out;
     strbuf_init(&out);
     rc = bench_run(program_world(), &o, &out, e);

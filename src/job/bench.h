@@ -22,6 +22,7 @@ struct bench_options {
     int tensor_parallel;            /* 0: all ranks for a teacher, 1 for a student */
     int threads;                    /* 0: the cores of a rank */
     int repeat;                     /* timed passes; the median counts */
+    int64_t memory_limit;           /* of a student, in bytes; 0: none */
     bool json;
 };
 

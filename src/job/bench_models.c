@@ -116,6 +116,7 @@ static struct train_spec spec_of(const struct bench *b)
         .label = labels,
         .label_vocabulary = (uint32_t)b->m->config.vocab_size,
         .window = 1,
+        .memory_limit = b->o->memory_limit,
     };
 }
 
