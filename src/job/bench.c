@@ -131,7 +131,7 @@ static int start_kernels(const struct comm *world, const struct bench_options *o
 {
     struct comm host;
     comm_split_host(&host, world);
-    const int automatic = threads_available(&host);
+    const int automatic = thread_share(&host).threads;
     comm_free(&host);
     isa_use((enum isa)comm_min(world, isa_best()));
     gemm_start(o->threads ? o->threads : automatic, e);

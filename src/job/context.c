@@ -1,6 +1,7 @@
 #include "job/context.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -72,8 +73,8 @@ void context_locate(const struct job *job, const char *key, struct err *e)
 
 static int start_kernels(struct context *c, struct err *e)
 {
-    int automatic = threads_available(&c->groups.host);
-    c->threads = c->job->ranks.threads ? c->job->ranks.threads : automatic;
+    const struct thread_share share = thread_share(&c->groups.host);
+    c->threads = c->job->ranks.threads ? c->job->ranks.threads : share.threads;
     enum isa lowest = (enum isa)comm_min(c->world, isa_best());
     isa_use(lowest);
     gemm_start(c->threads, e);
@@ -81,9 +82,13 @@ static int start_kernels(struct context *c, struct err *e)
         return -1;
     if (c->root)
         log_info("instruction set %s, %d thread%s a rank", isa_name(lowest), c->threads, c->threads > 1 ? "s" : "");
-    if (c->threads > automatic)
+    if (c->threads > share.threads)
         log_warning("rank %d runs %d threads where the launch leaves it %d cores (ranks.threads)", c->world->rank,
-                    c->threads, automatic);
+                    c->threads, share.threads);
+    if (share.crowded && share.first)
+        log_warning("the launch binds rank %d and %d more of its host to %d of the %ld cores there: mpirun --bind-to "
+                    "none, or --map-by slot:PE=N, gives them more",
+                    c->world->rank, share.ranks - 1, share.cores, sysconf(_SC_NPROCESSORS_ONLN));
     return 0;
 }
 

@@ -9,7 +9,7 @@ static int start(const struct comm *world, int threads, struct err *e)
 {
     struct comm host;
     comm_split_host(&host, world);
-    int automatic = threads_available(&host);
+    int automatic = thread_share(&host).threads;
     comm_free(&host);
     isa_use((enum isa)comm_min(world, isa_best()));
     gemm_start(threads ? threads : automatic, e);

@@ -293,6 +293,14 @@ static void run_role(struct training *t, struct err *e)
     }
 }
 
+/* Collective over world. */
+static void log_memory(const struct context *c)
+{
+    const long most = comm_max(c->world, (long)(mem_peak() >> 20));
+    if (c->root)
+        log_info("memory: %ld MiB at most on a rank", most);
+}
+
 int mode_train(struct context *c, struct err *e)
 {
     struct training t = {.c = c};
@@ -307,6 +315,7 @@ int mode_train(struct context *c, struct err *e)
         log_info("going on after step %lld", (long long)t.start.checkpoint);
     if (!open_roles(&t, e))
         run_role(&t, e);
+    log_memory(c);
     close_roles(&t);
     return agree(c->world, e);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "flow.h"
@@ -127,6 +128,21 @@ static void threads(void **state)
     train("one", 0, "--set labels.source=local");
     train("two", 1, "--set labels.source=local --set ranks.threads=2");
     expect_same_run("two", "one");
+}
+
+/* Two ranks on one core is seldom meant: mpirun binds so by itself, depending on how it was built and called. */
+static void bound_ranks(void **state)
+{
+    (void)state;
+    const char *run = "RETORT run job.yaml --set train.steps=1 --set output";
+    const char *bound = "to 1 of the ";
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+        skip();
+    expect_outcome(flow_mpirun("-n 2 taskset -c 0 %s=bound", run), 0, bound);
+    expect_outcome(flow_mpirun("-n 2 %s=free", run), 0, NULL);
+    char *log = flow_read("free/log.txt", NULL);
+    assert_null(strstr(log, bound));
+    mem_free(log);
 }
 
 /* More students than sequences in a step: some own none, and are there for the sums. */
@@ -313,21 +329,14 @@ static void equal_models(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(student_ranks),
-        cmocka_unit_test(micro_batches),
-        cmocka_unit_test(student_shards),
-        cmocka_unit_test(masked_shards),
-        cmocka_unit_test(families),
-        cmocka_unit_test(threads),
-        cmocka_unit_test(idle_students),
-        cmocka_unit_test(teacher_shards),
-        cmocka_unit_test(teacher_replicas),
-        cmocka_unit_test(stream_and_local),
-        cmocka_unit_test(stream_and_local_shards),
-        cmocka_unit_test(lora_layouts),
-        cmocka_unit_test(bf16_layouts),
-        cmocka_unit_test(memory_limit),
-        cmocka_unit_test(instruction_sets),
+        cmocka_unit_test(student_ranks),    cmocka_unit_test(micro_batches),
+        cmocka_unit_test(student_shards),   cmocka_unit_test(masked_shards),
+        cmocka_unit_test(families),         cmocka_unit_test(threads),
+        cmocka_unit_test(bound_ranks),      cmocka_unit_test(idle_students),
+        cmocka_unit_test(teacher_shards),   cmocka_unit_test(teacher_replicas),
+        cmocka_unit_test(stream_and_local), cmocka_unit_test(stream_and_local_shards),
+        cmocka_unit_test(lora_layouts),     cmocka_unit_test(bf16_layouts),
+        cmocka_unit_test(memory_limit),     cmocka_unit_test(instruction_sets),
         cmocka_unit_test(equal_models),
     };
     return flow_main(argc, argv, "layouts", tests, sizeof tests / sizeof *tests);
