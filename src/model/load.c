@@ -72,15 +72,16 @@ static bool can_borrow(const struct source *s)
            (uintptr_t)s->t->data % sizeof(float) == 0;
 }
 
-/* The kernel reads the rows that this shard needs in large pieces, in order. Shards that cut columns all need whole
- * rows: the first one on a host brings them into the page cache for the others. */
-static void announce_rows(const struct source *s)
+/* Before (WILLNEED): the kernel reads the rows that this shard needs in large pieces, in order. Shards that cut columns
+ * all need whole rows: the first one on a host brings them into the page cache for the others. After a copy (DONTNEED):
+ * they leave this process, not the page cache. */
+static void advise_rows(const struct source *s, int advice)
 {
     const struct param *p = s->p;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t at = (uintptr_t)s->t->data + (uintptr_t)p->rows.first * s->row_bytes;
     uintptr_t begin = at / page * page;
-    madvise((void *)begin, at - begin + (size_t)param_local_rows(p) * s->row_bytes, MADV_WILLNEED);
+    madvise((void *)begin, at - begin + (size_t)param_local_rows(p) * s->row_bytes, advice);
 }
 
 /* Frozen matrices of a model that computes in less than f32 are kept in bf16. */
@@ -105,7 +106,7 @@ void *param_memory(struct model *m, struct param *p, struct err *e)
 static int load_param(struct model *m, struct source *s, struct param *p, struct err *e)
 {
     s->p = p;
-    announce_rows(s);
+    advise_rows(s, MADV_WILLNEED);
     p->dtype = dtype_of(m, p);
     const bool borrow = can_borrow(s);
     void *to = borrow ? NULL : param_memory(m, p, e);
@@ -118,6 +119,8 @@ static int load_param(struct model *m, struct source *s, struct param *p, struct
         if (!borrow)
             param_store_row(p, to, i, x);
     }
+    if (!borrow)
+        advise_rows(s, MADV_DONTNEED);
     p->data = borrow ? s->t->data + (uint64_t)p->rows.first * s->row_bytes : to;
     return 0;
 }
