@@ -50,6 +50,9 @@ void safetensors_plan_metadata(struct safetensors_plan *p, const char *key, cons
 /* The tensor's index. name is copied. Tensors are laid out in the order of these calls. */
 int safetensors_plan_add(struct safetensors_plan *p, const char *name, enum dtype dtype, int rank,
                          const int64_t *shape);
+/* For a file whose data is written before its plan is known: the header is padded to this size (a multiple of 64, more
+ * than it needs). */
+void safetensors_plan_reserve(struct safetensors_plan *p, size_t header_size);
 /* Ends the plan; header becomes the bytes at offset 0 of the file (padded with spaces so that data is 64-byte aligned).
  */
 void safetensors_plan_finish(struct safetensors_plan *p, struct strbuf *header);

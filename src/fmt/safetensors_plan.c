@@ -26,6 +26,7 @@ struct safetensors_plan {
     struct strbuf metadata; /* the members of __metadata__, as JSON */
     uint64_t data_bytes;
     uint64_t data_start; /* 0 until the plan is finished */
+    size_t reserved;
 };
 
 struct safetensors_plan *safetensors_plan_new(void)
@@ -87,6 +88,12 @@ static void put_tensor(struct strbuf *out, const struct planned *t)
     strbuf_printf(out, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)t->begin, (unsigned long long)t->end);
 }
 
+void safetensors_plan_reserve(struct safetensors_plan *p, size_t header_size)
+{
+    ASSERT(header_size % DATA_ALIGN == 0);
+    p->reserved = header_size;
+}
+
 void safetensors_plan_finish(struct safetensors_plan *p, struct strbuf *header)
 {
     uint64_t size = 0;
@@ -101,8 +108,9 @@ void safetensors_plan_finish(struct safetensors_plan *p, struct strbuf *header)
         put_tensor(header, &p->tensors[i]);
     }
     strbuf_addc(header, '}');
-    while ((header->size - start) % DATA_ALIGN)
+    while ((header->size - start) % DATA_ALIGN || header->size - start < p->reserved)
         strbuf_addc(header, ' ');
+    ASSERT(!p->reserved || header->size - start == p->reserved);
     p->data_start = header->size - start;
     size = p->data_start - sizeof size;
     memcpy(header->data + start, &size, sizeof size); /* little-endian: cursor.c asserts that the machine is */

@@ -8,7 +8,14 @@
 #include "label/label.h"
 
 #define RECORD_MAGIC "RTLR"
-enum { RECORD_VERSION = 1, RECORD_HEADER_BYTES = 92, RECORD_CRC_OFFSET = 88, RECORD_ID_BYTES = 3, RECORD_LEVELS = 256 };
+enum {
+    RECORD_VERSION = 1,
+    RECORD_HEADER_BYTES = 92,
+    RECORD_BODY_OFFSET = 56,
+    RECORD_CRC_OFFSET = 88,
+    RECORD_ID_BYTES = 3,
+    RECORD_LEVELS = 256
+};
 
 /* f16 values are shares of the head times this: shares down to 2^-29 stay normal numbers. */
 #define RECORD_F16_ONE 32768.0

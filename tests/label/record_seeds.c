@@ -1,13 +1,15 @@
-/* Writes the seeds of fuzz_record, which are committed: record_seeds DIRECTORY. For every format one record, and one
- * with its body not compressed (the header is then followed by the bare columns). Only to be run when the format
- * changes. */
+/* Writes the seeds of fuzz_record and fuzz_store_file, which are committed: record_seeds DIRECTORY. For every format
+ * one record, and one with its body not compressed (the header is then followed by the bare columns); a sealed file of
+ * three records, its header without the padding. Only to be run when the format changes. */
 #include <stdio.h>
 #include <string.h>
 #include <zstd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/strbuf.h"
 #include "label/record_format.h"
+#include "label/store_file_format.h"
 #include "made.h"
 
 static int write_seed(const char *directory, const char *what, int format, const void *bytes, size_t size)
@@ -19,6 +21,42 @@ static int write_seed(const char *directory, const char *what, int format, const
         fprintf(stderr, "%s\n", e.text);
     mem_free(path);
     return failed;
+}
+
+/* A sealed file as fuzz_store_file takes it. */
+static int write_store_seed(const char *directory, struct err *e)
+{
+    struct store_writer *w;
+    struct file_map map;
+    char *path = file_join(directory, "made.safetensors");
+    int failed = store_writer_new(&w, directory, "made", "nobody", e);
+    for (int format = 0; !failed && format < 3; format++) {
+        static struct made m;
+        const struct label_spec spec = made_spec(format);
+        size_t size;
+        made_fill(&m, &spec, 6);
+        m.labels = 2;
+        void *record = made_record(&m, &size);
+        failed = store_writer_append(w, record, size, e);
+        mem_free(record);
+    }
+    if (!failed && !store_writer_seal(w, e) && !file_map_open(&map, path, e)) {
+        size_t json = STORE_HEADER_BYTES;
+        while (map.data[json - 1] == ' ')
+            json--;
+        struct strbuf seed;
+        strbuf_init(&seed);
+        strbuf_add(&seed, map.data + sizeof(uint64_t), json - sizeof(uint64_t));
+        strbuf_addc(&seed, '\n');
+        strbuf_add(&seed, map.data + STORE_HEADER_BYTES, map.size - STORE_HEADER_BYTES);
+        write_seed(directory, "store", 0, seed.data, seed.size);
+        strbuf_release(&seed);
+        file_map_close(&map);
+        file_remove_tree(path, e);
+    }
+    store_writer_free(w);
+    mem_free(path);
+    return e->code == ERR_NONE ? 0 : -1;
 }
 
 int main(int argc, char **argv)
@@ -39,6 +77,11 @@ int main(int argc, char **argv)
                  write_seed(argv[1], "bare", format, bare, RECORD_HEADER_BYTES + raw);
         mem_free(bytes);
         mem_free(m);
+    }
+    struct err e = {0};
+    if (!failed && write_store_seed(argv[1], &e)) {
+        fprintf(stderr, "%s\n", e.text);
+        failed = 1;
     }
     return failed;
 }

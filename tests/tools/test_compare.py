@@ -148,7 +148,7 @@ class Tables(unittest.TestCase):
             self.assertIn("| full-step | 150 tokens/s (f32) | PyTorch: 100 tokens/s (f32) | 1.50 | ratio >= 1.4: met | 0.50 |",
                           page.read_text())
         lines = [line.split("  ")[0] for line in text.splitlines()]
-        self.assertEqual(lines, ["row", "full-step", "full-memory"])
+        self.assertEqual(lines, ["row", "full-step", "full-step-lean", "full-memory"])
         self.assertIn("1.00 GiB (f32)", text)
 
     def test_a_row_that_is_not_there(self):
@@ -190,6 +190,11 @@ class Runner(unittest.TestCase):
         records = {name: r[:1] for name, r in RECORDS.items()}
         self.assertNotIn("g/peer bf16", runner.contenders([row()], records))
         self.assertIn("g/peer bf16", runner.contenders([row(), dataclasses.replace(slow_elsewhere, name="s")], records))
+
+    def test_a_figure_of_nothing_goes_on(self):
+        waits = rows.Figure("f32", ("g/ours",), rows.median_of("label_wait_share"))
+        records = {"g/ours": [bench(label_wait_share=0)]}
+        self.assertEqual(runner.contenders([row(ours=(waits,), better="lower", peers=())], records), {"g/ours"})
 
 
 if __name__ == "__main__":

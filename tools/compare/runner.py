@@ -53,7 +53,8 @@ def contenders(rows, records):
 
 
 def advantage(row, a, b):
-    return a / b if row.better == "higher" else b / a
+    over, under = (a, b) if row.better == "higher" else (b, a)
+    return over / under if under else 1  # a wait of nothing
 
 
 def groups_of(names):
