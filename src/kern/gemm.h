@@ -2,9 +2,9 @@
  * panel by panel into f32 and multiplied here where it has not.
  *
  * All matrices are row-major. A result depends on shape, ISA and precision alone, never on the number of threads: the
- * door cuts fixed tiles (a function of the shape) and runs each on one thread. OpenBLAS chooses its own kernels by the
- * CPU (RETORT_ISA does not bind it; its OPENBLAS_CORETYPE does). Nothing fails and nothing is allocated after
- * gemm_start. Not to be called from inside a parallel region. */
+ * libraries get fixed tiles (a function of the shape), each on one thread; the panels sum every element in one order.
+ * OpenBLAS chooses its own kernels by the CPU (RETORT_ISA does not bind it; its OPENBLAS_CORETYPE does). Nothing fails
+ * and nothing is allocated after gemm_start. Not to be called from inside a parallel region. */
 #ifndef RETORT_KERN_GEMM_H
 #define RETORT_KERN_GEMM_H
 

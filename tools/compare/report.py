@@ -175,11 +175,11 @@ def markdown(results, rows, commands, store):
     machine = store["machine"]
     return "\n\n".join([
         "# Benchmarks",
-        f"Made by `tools/compare/run --markdown FILE`: every row by `tools/compare/run --only ROW`. Medians of "
+        "Made by `tools/compare/run --markdown FILE`: every row by `tools/compare/run --only ROW`. Medians of "
         f"{store['rounds']} round{'s' * (store['rounds'] != 1)}; in a round every process of a row starts afresh, warms up and "
-        f"measures, one after the other on the same {store['context']['threads']} cores. In brackets the variant: retort runs in the fastest precision of this "
-        "CPU, the peer in its best; training only in those that this CPU multiplies, as an emulated one takes minutes a step. What "
-        "is less than half as good as the best of its side in the first round is measured once.",
+        f"measures, one after the other on the same {store['context']['threads']} cores. In brackets the variant: retort runs in "
+        "the fastest precision of this CPU, the peer in its best; training only in those that this CPU multiplies, as an emulated "
+        "one takes minutes a step. What is less than half as good as the best of its side in the first round is measured once.",
         markdown_table(("machine", ""), [(key, str(value)) for key, value in machine.items()]),
         "## Goals",
         markdown_table(COLUMNS, map(cells, results)),
