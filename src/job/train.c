@@ -313,9 +313,10 @@ int mode_train(struct context *c, struct err *e)
     }
     if (c->root && t.start.checkpoint)
         log_info("going on after step %lld", (long long)t.start.checkpoint);
-    if (!open_roles(&t, e))
+    if (!open_roles(&t, e)) {
         run_role(&t, e);
-    log_memory(c);
+        log_memory(c);
+    }
     close_roles(&t);
     return agree(c->world, e);
 }

@@ -1,16 +1,7 @@
 #include "learn/optimizer.h"
 
+#include "base/integer.h"
 #include "base/mem.h"
-
-static int64_t later(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static void add_run(struct optimizer *o, const struct param *p, int64_t first, int64_t end)
 {
@@ -31,7 +22,7 @@ int optimizer_init(struct optimizer *o, const struct model *m, const struct buck
         for (int i = 0; i < m->param_count; i++) {
             const struct param *p = &m->params[i];
             if (p->trainable)
-                add_run(o, p, later(first, p->offset), earlier(end, p->offset + param_elements(p)));
+                add_run(o, p, max_i64(first, p->offset), min_i64(end, p->offset + param_elements(p)));
         }
     }
     o->m = mem_try((size_t)o->elements * sizeof *o->m);
@@ -56,7 +47,7 @@ double optimizer_sum_squares(const struct optimizer *o)
     for (int i = 0; i < o->count; i++) {
         const struct owned_run *r = &o->runs[i];
         int64_t counted = r->p->offset + r->p->owned_first * param_local_cols(r->p);
-        int64_t first = later(r->first, counted);
+        int64_t first = max_i64(r->first, counted);
         if (first < r->end)
             sum += vector_sum_squares(o->model->gradient + first, r->end - first);
     }

@@ -138,17 +138,15 @@ static void test_rows_alone(void **state)
     struct fixture f;
     fixture_init(&f, M, N, K, DTYPE_BF16);
     assert_done(gemm_start(2, &e), &e);
-    if (!gemm_multiplies_bf16()) {
-        run(&f, f.out, FORWARD, PRECISION_F32, false);
-        for (int64_t m = 0; m < M; m += 83) {
-            gemm_forward(PRECISION_F32, f.ref, f.ldy, f.x + m * f.ldx, f.ldx, f.w, 1, false);
-            assert_same("row", f.ref, f.out + m * f.ldy, N, sizeof *f.ref);
-        }
-        for (int64_t n = 1; n < N; n += 999) {
-            const struct matrix part = {f.w_bf16 + n * K, DTYPE_BF16, N - n, K};
-            gemm_forward(PRECISION_F32, f.ref, f.ldy, f.x, f.ldx, part, 1, false);
-            assert_same("columns", f.ref, f.out + n, N - n, sizeof *f.ref);
-        }
+    run(&f, f.out, FORWARD, PRECISION_F32, false);
+    for (int64_t m = 0; m < M; m += 83) {
+        gemm_forward(PRECISION_F32, f.ref, f.ldy, f.x + m * f.ldx, f.ldx, f.w, 1, false);
+        assert_same("row", f.ref, f.out + m * f.ldy, N, sizeof *f.ref);
+    }
+    for (int64_t n = 1; n < N; n += 999) {
+        const struct matrix part = {f.w_bf16 + n * K, DTYPE_BF16, N - n, K};
+        gemm_forward(PRECISION_F32, f.ref, f.ldy, f.x, f.ldx, part, 1, false);
+        assert_same("columns", f.ref, f.out + n, N - n, sizeof *f.ref);
     }
     gemm_stop();
     fixture_release(&f);
