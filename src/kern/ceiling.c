@@ -48,7 +48,7 @@ static double best_of(const struct trial *t)
 static double best_of_dnnl(enum gemm_kind kind, enum dtype dtype, int64_t M, int64_t N, int64_t K)
 {
     struct err refusal = {0};
-    const struct dnnl_shape shape = {(int)M, (int)N, (int)K, kind == GEMM_BACKWARD_WEIGHT, kind != GEMM_FORWARD, dtype};
+    const struct dnnl_trial_shape shape = {kind, dtype, M, N, K};
     struct trial t = {.dnnl = dnnl_trial_new(&shape, gemm_threads(), &refusal)};
     const double best = t.dnnl ? best_of(&t) : INFINITY; /* it may not know the type: then OpenBLAS alone counts */
     dnnl_trial_free(t.dnnl);

@@ -20,16 +20,15 @@ struct dnnl_trial {
 };
 
 /* A weight may lie as the library likes; what is no weight (dy^T x) lies as the model has it. */
-static dnnl_status_t describe_all(description d[OPERANDS], const struct dnnl_shape *s)
+static dnnl_status_t describe_all(description d[OPERANDS], const struct dnnl_trial_shape *s)
 {
+    const bool weight = s->kind != GEMM_BACKWARD_WEIGHT;
     const dnnl_data_type_t type = s->dtype == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
     const dnnl_dims_t size_a = {s->m, s->k}, size_b = {s->k, s->n}, size_c = {s->m, s->n};
-    const dnnl_dims_t strides_a = {s->a_by_k ? 1 : s->k, s->a_by_k ? s->m : 1}, strides_b = {s->n, 1},
-                      strides_c = {s->n, 1};
-    dnnl_status_t status = describe(&d[A], size_a, type, strides_a);
+    dnnl_status_t status = describe(&d[A], size_a, type, weight ? dnnl_ab : dnnl_ba);
     if (status == dnnl_success)
-        status = s->a_by_k ? describe(&d[B], size_b, type, strides_b) : describe_any(&d[B], size_b, type);
-    return status == dnnl_success ? describe(&d[C], size_c, dnnl_f32, strides_c) : status;
+        status = describe(&d[B], size_b, type, weight ? dnnl_format_tag_any : dnnl_ab);
+    return status == dnnl_success ? describe(&d[C], size_c, dnnl_f32, dnnl_ab) : status;
 }
 
 static dnnl_status_t make_operand(struct dnnl_trial *t, int i, description_view d)
@@ -60,7 +59,7 @@ static dnnl_status_t make_primitive(struct dnnl_trial *t, const description *d)
     return status;
 }
 
-static dnnl_status_t make(struct dnnl_trial *t, const struct dnnl_shape *shape)
+static dnnl_status_t make(struct dnnl_trial *t, const struct dnnl_trial_shape *shape)
 {
     description d[OPERANDS] = {0};
     dnnl_status_t status = dnnl_engine_create(&t->engine, dnnl_cpu, 0);
@@ -75,7 +74,7 @@ static dnnl_status_t make(struct dnnl_trial *t, const struct dnnl_shape *shape)
     return status;
 }
 
-struct dnnl_trial *dnnl_trial_new(const struct dnnl_shape *shape, int threads, struct err *e)
+struct dnnl_trial *dnnl_trial_new(const struct dnnl_trial_shape *shape, int threads, struct err *e)
 {
     struct dnnl_trial *t = mem_alloc(sizeof *t);
     t->threads = threads;
@@ -85,9 +84,9 @@ struct dnnl_trial *dnnl_trial_new(const struct dnnl_shape *shape, int threads, s
     omp_set_num_threads(before);
     if (status == dnnl_success)
         return t;
-    err_set(e, ERR_ENVIRONMENT, "oneDNN %d.%d cannot multiply %s matrices of %d x %d x %d here (status %d)",
-            DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, dtype_name(shape->dtype), shape->m, shape->n, shape->k,
-            (int)status);
+    err_set(e, ERR_ENVIRONMENT, "oneDNN %d.%d cannot multiply %s matrices of %lld x %lld x %lld here (status %d)",
+            DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, dtype_name(shape->dtype), (long long)shape->m, (long long)shape->n,
+            (long long)shape->k, (int)status);
     dnnl_trial_free(t);
     return NULL;
 }

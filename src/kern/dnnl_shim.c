@@ -24,24 +24,25 @@ struct dnnl_multiply {
 
 static dnnl_status_t describe_operands(description *a, description *b, description *c, const struct dnnl_shape *s)
 {
-    const dnnl_data_type_t type = s->dtype == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
+    const bool bf16 = s->dtype == DTYPE_BF16;
+    const dnnl_data_type_t type = bf16 ? dnnl_bf16 : dnnl_f32;
     const dnnl_dims_t size_a = {s->m, s->k}, size_b = {s->k, s->n}, size_c = {s->m, s->n};
-    const dnnl_dims_t strides_a = {s->a_by_k ? 1 : s->k, s->a_by_k ? s->m : 1}, strides_c = {s->n, 1};
-    const dnnl_dims_t strides_b = {s->b_by_k ? s->n : 1, s->b_by_k ? 1 : s->k};
-    dnnl_status_t status = describe(a, size_a, type, strides_a);
-    status = status == dnnl_success ? describe(b, size_b, type, strides_b) : status;
-    return status == dnnl_success ? describe(c, size_c, dnnl_f32, strides_c) : status;
+    const dnnl_format_tag_t pairs = s->n == 64 ? dnnl_BA16a64b2a : dnnl_BA16a16b2a;
+    dnnl_status_t status = describe(a, size_a, type, dnnl_ab);
+    status = status == dnnl_success ? describe(b, size_b, type, bf16 ? pairs : dnnl_ab) : status;
+    return status == dnnl_success ? describe(c, size_c, dnnl_f32, dnnl_ab) : status;
 }
 
-/* c accumulates, and scratch is the caller's: what the library would keep for itself is not safe to share. */
-static dnnl_status_t make_attributes(dnnl_primitive_attr_t *attributes)
+/* scratch is the caller's: what the library would keep for itself is not safe to share. */
+static dnnl_status_t make_attributes(dnnl_primitive_attr_t *attributes, bool accumulate)
 {
     dnnl_post_ops_t ops = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(attributes);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
-    if (status == dnnl_success)
-        status = dnnl_post_ops_create(&ops);
+    if (status != dnnl_success || !accumulate)
+        return status;
+    status = dnnl_post_ops_create(&ops);
     if (status == dnnl_success)
         status = append_sum(ops);
     if (status == dnnl_success)
@@ -84,7 +85,7 @@ static dnnl_status_t make(struct dnnl_multiply *x, const struct dnnl_shape *shap
     if (status == dnnl_success)
         status = describe_operands(&operands[0], &operands[1], &operands[2], shape);
     if (status == dnnl_success)
-        status = make_attributes(&attributes);
+        status = make_attributes(&attributes, shape->accumulate);
     if (status == dnnl_success)
         status = make_all(x, operands, attributes);
     dnnl_primitive_attr_destroy(attributes);

@@ -12,12 +12,12 @@
 #include "base/dtype.h"
 #include "base/err.h"
 
-/* c[m,n] += a[m,k] b[k,n], all dense. a_by_k: memory rows of a run over k, [k,m]; b_by_k: [k,n], else [n,k]. a and b
- * are of type dtype (F32, BF16), c is f32. */
+/* c[m,n] = a[m,k] b[k,n], or += with accumulate. a and c are dense and row-major, a and b of type dtype (F32, BF16), c
+ * is f32. b is as panel_pack_right makes it, n being 16 or 64. */
 struct dnnl_shape {
     int m, n, k;
-    bool a_by_k, b_by_k;
     enum dtype dtype;
+    bool accumulate;
 };
 
 struct dnnl_multiply;

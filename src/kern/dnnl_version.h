@@ -11,15 +11,9 @@ typedef const dnnl_memory_desc_t *description_view;
 #define VIEW(d) (&(d))
 
 static inline dnnl_status_t describe(description *d, const dnnl_dims_t size, dnnl_data_type_t type,
-                                     const dnnl_dims_t strides)
+                                     dnnl_format_tag_t tag)
 {
-    return dnnl_memory_desc_init_by_strides(d, 2, size, type, strides);
-}
-
-/* The layout that the product itself prefers. */
-static inline dnnl_status_t describe_any(description *d, const dnnl_dims_t size, dnnl_data_type_t type)
-{
-    return dnnl_memory_desc_init_by_tag(d, 2, size, type, dnnl_format_tag_any);
+    return dnnl_memory_desc_init_by_tag(d, 2, size, type, tag);
 }
 
 static inline void description_free(description d)
@@ -46,14 +40,9 @@ typedef const_dnnl_memory_desc_t description_view;
 #define VIEW(d) (d)
 
 static inline dnnl_status_t describe(description *d, const dnnl_dims_t size, dnnl_data_type_t type,
-                                     const dnnl_dims_t strides)
+                                     dnnl_format_tag_t tag)
 {
-    return dnnl_memory_desc_create_with_strides(d, 2, size, type, strides);
-}
-
-static inline dnnl_status_t describe_any(description *d, const dnnl_dims_t size, dnnl_data_type_t type)
-{
-    return dnnl_memory_desc_create_with_tag(d, 2, size, type, dnnl_format_tag_any);
+    return dnnl_memory_desc_create_with_tag(d, 2, size, type, tag);
 }
 
 static inline void description_free(description d)

@@ -3,6 +3,7 @@
 #include <cblas.h>
 #include <limits.h>
 #include <omp.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -19,6 +20,8 @@ static struct {
     float *strips;          /* [PANEL_PIECE]: what all threads multiply by */
     float *workspaces;      /* [threads][PANEL_WORKSPACE], behind it */
     struct gemm_dnnl *bf16; /* NULL: bf16 goes through panels of f32 */
+    struct gemm_dnnl *f32;  /* NULL: f32 goes to OpenBLAS where it lies, else through panels */
+    bool blas;              /* OpenBLAS has kernels for this CPU */
     void (*seen)(void *context, const struct gemm_call *call);
     void *context;
 } door = {.threads = 1};
@@ -28,24 +31,45 @@ static size_t workspaces_size(int threads)
     return (PANEL_PIECE + (size_t)threads * PANEL_WORKSPACE) * sizeof(float);
 }
 
-/* Without an instruction for it oneDNN would emulate bf16, slower than f32. */
-static bool cpu_multiplies_bf16(void)
+static struct gemm_dnnl *start_dnnl(enum dtype dtype)
 {
-    return isa_used() == ISA_AVX512_BF16;
+    struct err refusal = {0};
+    struct gemm_dnnl *g = gemm_dnnl_new(dtype, door.threads, &refusal);
+    if (!g)
+        log_warning("%s products without oneDNN, slower, because %s", dtype_name(dtype), refusal.text);
+    return g;
 }
 
-static void start_bf16(void)
+/* What OpenBLAS takes a CPU for that it has not heard of. */
+static bool openblas_knows_avx2(void)
 {
-    if (!cpu_multiplies_bf16()) {
-        log_debug("bf16 products: f32 panels (%s)", isa_name(isa_used()));
-        return;
-    }
-    struct err refusal = {0};
-    door.bf16 = gemm_dnnl_new(DTYPE_BF16, door.threads, &refusal);
-    if (door.bf16)
-        log_debug("bf16 products: oneDNN");
-    else
-        log_warning("bf16 products: f32 panels, slower, because %s", refusal.text);
+    static const char *const older[] = {"Prescott",  "Core2",     "Nehalem",   "Sandybridge",
+                                        "Barcelona", "Bulldozer", "Piledriver"};
+    const char *core = openblas_get_corename();
+    for (size_t i = 0; i < sizeof older / sizeof *older; i++)
+        if (!strcmp(core, older[i])) {
+            log_warning(
+                "OpenBLAS takes this CPU for a %s: f32 products do without it (OPENBLAS_CORETYPE=Haswell may be "
+                "faster, a newer OpenBLAS is)",
+                core);
+            return false;
+        }
+    return true;
+}
+
+/* Without an instruction for it oneDNN would emulate bf16, slower than f32. With AVX-512 its f32 is as fast as
+ * OpenBLAS's or faster, and does not hang on whether OpenBLAS has heard of the CPU: one that it has not it serves with
+ * the kernels of CPUs twenty years older. */
+static void start_engines(void)
+{
+    const enum isa isa = isa_used();
+    door.bf16 = isa >= ISA_AVX512_BF16 ? start_dnnl(DTYPE_BF16) : NULL;
+    door.f32 = isa >= ISA_AVX512 ? start_dnnl(DTYPE_F32) : NULL;
+    door.blas = isa < ISA_AVX2 || openblas_knows_avx2();
+    log_debug("products (%s): bf16 by %s, f32 by %s", isa_name(isa), door.bf16 ? "oneDNN" : "panels of f32",
+              door.f32    ? "oneDNN"
+              : door.blas ? "OpenBLAS"
+                          : "panels");
 }
 
 int gemm_start(int threads, struct err *e)
@@ -60,7 +84,7 @@ int gemm_start(int threads, struct err *e)
     door.workspaces = door.strips + PANEL_PIECE;
     door.threads = threads;
     omp_set_num_threads(threads);
-    start_bf16();
+    start_engines();
     return 0;
 }
 
@@ -79,8 +103,9 @@ void gemm_stop(void)
     if (door.strips)
         mem_free_large(door.strips, workspaces_size(door.threads));
     gemm_dnnl_free(door.bf16);
+    gemm_dnnl_free(door.f32);
     door.strips = NULL;
-    door.bf16 = NULL;
+    door.bf16 = door.f32 = NULL;
     door.threads = 1;
 }
 
@@ -103,8 +128,8 @@ static struct tiles tiles_of(int64_t M, int64_t N, int64_t m, int64_t n)
     return (struct tiles){.m = m, .n = n, .rows = ceil_div(M, m), .cols = ceil_div(N, n)};
 }
 
-/* Each tile on one thread. OpenBLAS and oneDNN start threads of their own unless the parallel region around them has
- * several, or this is one. */
+/* Each tile on one thread. OpenBLAS starts threads of its own unless the parallel region around it has several, or this
+ * is one. */
 static void each_tile(const struct product *p, const struct tiles *tiles, int64_t count,
                       void (*compute)(const struct product *p, const struct tiles *tiles, int64_t i))
 {
@@ -142,19 +167,6 @@ static void multiply_sgemm(const struct product *p)
     ASSERT(p->a.ld <= INT_MAX && p->b.ld <= INT_MAX && p->ldc <= INT_MAX && p->K <= INT_MAX);
     const struct tiles tiles = cut_by_shape(p);
     each_tile(p, &tiles, tiles.rows * tiles.cols, sgemm_tile);
-}
-
-/* --- bf16 in the CPU's own products: oneDNN, which cuts by shape, too --- */
-
-static void dnnl_tile(const struct product *p, const struct tiles *tiles, int64_t i)
-{
-    (void)tiles;
-    gemm_dnnl_tile(door.bf16, p, i, omp_get_thread_num());
-}
-
-static void multiply_dnnl(const struct product *p)
-{
-    each_tile(p, NULL, gemm_dnnl_tiles(p), dnnl_tile);
 }
 
 /* --- everything else: panels --- */
@@ -203,10 +215,11 @@ static void multiply(const struct product *p)
     ASSERT(door.strips && !omp_in_parallel() && (p->K > 0 || p->accumulate));
     if (p->M == 0 || p->N == 0 || p->K == 0)
         return;
-    if (operand_is_direct(p, &p->a) && operand_is_direct(p, &p->b))
+    struct gemm_dnnl *dnnl = p->round ? door.bf16 : door.f32;
+    if (dnnl)
+        gemm_dnnl_multiply(dnnl, p, kern_threads(p->M * p->N * p->K));
+    else if (door.blas && operand_is_direct(p, &p->a) && operand_is_direct(p, &p->b))
         multiply_sgemm(p);
-    else if (p->round && door.bf16)
-        multiply_dnnl(p);
     else
         multiply_panels(p);
 }

@@ -16,6 +16,7 @@
 #include "kern/op_attention.h"
 #include "kern/op_linear.h"
 #include "kern/panel.h"
+#include "kern/panel_pack.h"
 
 /* X(result, name, parameters, arguments) */
 #define KERNELS(X)                                                                                                     \
@@ -90,10 +91,17 @@
       (const struct product *p, const struct panel_piece *piece, const float *strips, float *workspace, int64_t m0,    \
        int64_t m, int64_t n0, int64_t n),                                                                              \
       (p, piece, strips, workspace, m0, m, n0, n))                                                                     \
-    X(void, panel_pack,                                                                                                \
-      (void *to, enum dtype to_type, int64_t ld_to, int64_t to_rows, const void *from, enum dtype from_type,           \
-       int64_t ld_from, int64_t rows, int64_t cols),                                                                   \
-      (to, to_type, ld_to, to_rows, from, from_type, ld_from, rows, cols))
+    X(void, panel_pack_left,                                                                                           \
+      (void *to, enum dtype type, int64_t edge, int64_t to_depth, const struct operand *o,                             \
+       const struct pack_part *part),                                                                                  \
+      (to, type, edge, to_depth, o, part))                                                                             \
+    X(void, panel_pack_right,                                                                                          \
+      (void *to, enum dtype type, int64_t edge, int64_t to_depth, const struct operand *o,                             \
+       const struct pack_part *part),                                                                                  \
+      (to, type, edge, to_depth, o, part))                                                                             \
+    X(void, panel_store,                                                                                               \
+      (float *c, int64_t ldc, const float *from, int64_t ldfrom, int64_t m, int64_t n, bool accumulate),               \
+      (c, ldc, from, ldfrom, m, n, accumulate))
 
 #define KERN_DECLARE(result, name, parameters, arguments) \
     result name##_plain parameters;                       \

@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "kern/gemm.h"
 #include "kern/gemm_dnnl.h"
+#include "kern/isa.h"
+#include "kern/panel_pack.h"
 #include "kern/quant.h"
 
 enum { GAP = 3 };
@@ -177,10 +179,12 @@ static void test_threads(void **state)
     gemm_stop();
 }
 
-/* The engine that multiplies bf16 where the CPU can, here on panels of f32: the same packing, cutting and primitives.
- */
-static void check_dnnl(struct gemm_dnnl *g, int64_t M, int64_t rows, int64_t cols, bool accumulate)
+/* The engine over oneDNN, which multiplies in f32 on every CPU, and in bf16 where that is there. */
+static void check_dnnl(struct gemm_dnnl *g, int threads, const int64_t *shape, bool accumulate,
+                       enum precision precision)
 {
+    const int64_t M = shape[0], rows = shape[1], cols = shape[2];
+    const bool round = precision == PRECISION_BF16;
     struct fixture f;
     fixture_init(&f, M, rows, cols, DTYPE_BF16);
     const struct operand x = {f.x, DTYPE_F32, f.ldx, false}, w = {f.w_bf16, DTYPE_BF16, cols, false};
@@ -188,34 +192,120 @@ static void check_dnnl(struct gemm_dnnl *g, int64_t M, int64_t rows, int64_t col
     const struct operand w_by_k = {w.data, w.dtype, w.ld, true}, dy_by_k = {dy.data, dy.dtype, dy.ld, true};
     const struct operand x_by_k = {x.data, x.dtype, x.ld, true};
     const struct product products[] = {
-        {f.out, f.ldy, x, w, M, rows, cols, accumulate, false},
-        {f.out, f.ldx, dy, w_by_k, M, cols, rows, accumulate, false},
-        {f.out, f.ldx, dy_by_k, x_by_k, rows, cols, M, true, false},
+        {f.out, f.ldy, x, w, M, rows, cols, accumulate, round},
+        {f.out, f.ldx, dy, w_by_k, M, cols, rows, accumulate, round},
+        {f.out, f.ldx, dy_by_k, x_by_k, rows, cols, M, true, round},
     };
     for (enum kind kind = FORWARD; kind <= BACKWARD_WEIGHT; kind++) {
         memcpy(f.ref, f.out, (size_t)f.size * sizeof *f.ref);
-        for (int64_t t = gemm_dnnl_tiles(&products[kind]); t-- > 0;)
-            gemm_dnnl_tile(g, &products[kind], t, (int)(t % 2));
-        run_ref(&f, kind, PRECISION_F32, accumulate);
-        assert_close("oneDNN", f.out, f.ref, f.size, 3e-6);
+        gemm_dnnl_multiply(g, &products[kind], threads);
+        run_ref(&f, kind, precision, accumulate);
+        assert_close("oneDNN", f.out, f.ref, f.size, 4e-6);
     }
     fixture_release(&f);
+}
+
+static void check_dnnl_shapes(struct gemm_dnnl *g, enum precision precision)
+{
+    /* every size of panel and rest, more than one group of each edge and of the depth */
+    static const int64_t shapes[][3] = {{1, 1, 1},      {0, 5, 7},       {17, 576, 64}, {270, 21, 5},   {9, 290, 1100},
+                                        {65, 130, 600}, {1100, 40, 300}, {3, 1200, 2},  {20, 33, 4500}, {2200, 16, 90}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int accumulate = 0; accumulate <= 1; accumulate++)
+            check_dnnl(g, 1 + (int)i % 3, shapes[i], accumulate, precision);
 }
 
 static void test_dnnl(void **state)
 {
     (void)state;
-    static const int64_t shapes[][3] = {{1, 1, 1},    {0, 5, 7},      {17, 576, 64},
-                                        {270, 21, 5}, {9, 290, 1100}, {65, 130, 600}};
     struct err e = {0};
     omp_set_num_threads(1);
-    struct gemm_dnnl *g = gemm_dnnl_new(DTYPE_F32, 2, &e);
+    struct gemm_dnnl *g = gemm_dnnl_new(DTYPE_F32, 3, &e);
     assert_done(g ? 0 : -1, &e);
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (int accumulate = 0; accumulate <= 1; accumulate++)
-            check_dnnl(g, shapes[i][0], shapes[i][1], shapes[i][2], accumulate);
+    check_dnnl_shapes(g, PRECISION_F32);
     gemm_dnnl_free(g);
     gemm_dnnl_free(NULL);
+    if (isa_used() < ISA_AVX512_BF16)
+        return;
+    g = gemm_dnnl_new(DTYPE_BF16, 3, &e);
+    assert_done(g ? 0 : -1, &e);
+    check_dnnl_shapes(g, PRECISION_BF16);
+    gemm_dnnl_free(g);
+}
+
+/* --- panels, element by element --- */
+
+static float element_of(const struct operand *o, int64_t outer, int64_t inner)
+{
+    float x;
+    if (o->dtype == DTYPE_F32)
+        return *(const float *)operand_at(o, outer, inner);
+    convert_bf16_to_f32(&x, operand_at(o, outer, inner), 1);
+    return x;
+}
+
+/* Element (edge i, depth k) of a panel. left: [edge, depth]; right: [words, edge], a word being an f32 or two bf16. */
+static float panel_element(const void *panel, enum dtype type, bool left, int64_t edge, int64_t depth, int64_t i,
+                           int64_t k)
+{
+    const int64_t pair = type == DTYPE_BF16 ? 2 : 1;
+    const int64_t at = left ? i * depth + k : (k / pair * edge + i) * pair + k % pair;
+    float x;
+    if (type == DTYPE_F32)
+        return ((const float *)panel)[at];
+    convert_bf16_to_f32(&x, (const uint16_t *)panel + at, 1);
+    return x;
+}
+
+static float rounded(float x, enum dtype type)
+{
+    uint16_t half;
+    if (type == DTYPE_F32)
+        return x;
+    convert_f32_to_bf16(&half, &x, 1);
+    convert_bf16_to_f32(&x, &half, 1);
+    return x;
+}
+
+static void check_panel(enum dtype type, const struct operand *o, int64_t edge, int64_t depth, struct pack_part part)
+{
+    void *left = mem_array((size_t)(edge * depth), sizeof(float)),
+         *right = mem_array((size_t)(edge * depth), sizeof(float));
+    memset(left, 0xff, (size_t)(edge * depth) * sizeof(float));
+    memset(right, 0xff, (size_t)(edge * depth) * sizeof(float));
+    panel_pack_left(left, type, edge, depth, o, &part);
+    panel_pack_right(right, type, edge, depth, o, &part);
+    for (int64_t i = 0; i < edge; i++)
+        for (int64_t k = 0; k < depth; k++) {
+            const bool inside = i < part.count && k < part.depth;
+            const float want = inside ? rounded(element_of(o, part.outer + i, part.inner + k), type) : 0;
+            assert_true(panel_element(left, type, true, edge, depth, i, k) == want);
+            assert_true(panel_element(right, type, false, edge, depth, i, k) == want);
+        }
+    mem_free(left);
+    mem_free(right);
+}
+
+static void test_panels(void **state)
+{
+    (void)state;
+    enum { ROWS = 300, LD = 333 };
+    float *x = random_floats(5, ROWS * LD, 1);
+    uint16_t *h = mem_array(ROWS * LD, sizeof *h);
+    convert_f32_to_bf16(h, x, ROWS * LD);
+    static const int64_t sizes[][4] = {{16, 64, 16, 64}, {16, 64, 3, 7},       {64, 256, 64, 256}, {64, 256, 50, 201},
+                                       {64, 64, 64, 63}, {256, 256, 256, 256}, {256, 64, 200, 64}};
+    for (int i = 0; i < (int)(sizeof sizes / sizeof *sizes); i++)
+        for (int variant = 0; variant < 16; variant++) {
+            const bool bf16 = variant & 1, by_inner = variant & 2;
+            const int64_t ld = variant & 4 ? LD : LD - 1; /* words may straddle, or not */
+            const struct operand o = {bf16 ? (void *)h : x, bf16 ? DTYPE_BF16 : DTYPE_F32, ld, by_inner};
+            const int64_t *s = sizes[i], inner = variant & 4 ? 3 : 4, outer = 2;
+            check_panel(variant & 8 ? DTYPE_BF16 : DTYPE_F32, &o, s[0], s[1],
+                        (struct pack_part){outer, s[2], inner, s[3]});
+        }
+    mem_free(x);
+    mem_free(h);
 }
 
 /* A CPU without bf16 is told so when the engine is made, not in a step. */
@@ -246,9 +336,9 @@ static void test_start_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_rounding), cmocka_unit_test(test_rows_alone),
-        cmocka_unit_test(test_threads),    cmocka_unit_test(test_dnnl),     cmocka_unit_test(test_dnnl_refusal),
-        cmocka_unit_test(test_start_stop),
+        cmocka_unit_test(test_shapes),  cmocka_unit_test(test_rounding),   cmocka_unit_test(test_rows_alone),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_dnnl),       cmocka_unit_test(test_dnnl_refusal),
+        cmocka_unit_test(test_panels),  cmocka_unit_test(test_start_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
