@@ -90,6 +90,17 @@ int file_write_at(int fd, const char *path, const void *bytes, size_t size, uint
     return 0;
 }
 
+/* All bytes, on the disk; closes fd. */
+static int fill(int fd, const char *path, const void *bytes, size_t size, struct err *e)
+{
+    int rc = file_write_at(fd, path, bytes, size, 0, e);
+    if (!rc && fsync(fd))
+        rc = err_errno(e, "%s: cannot sync", path);
+    if (close(fd) && !rc)
+        rc = err_errno(e, "%s: cannot close", path);
+    return rc;
+}
+
 int file_write(const char *path, const void *bytes, size_t size, struct err *e)
 {
     char *temporary = mem_printf("%s.tmp.%ld", path, (long)getpid());
@@ -99,17 +110,53 @@ int file_write(const char *path, const void *bytes, size_t size, struct err *e)
         err_errno(e, "%s: cannot create", path);
         goto out;
     }
-    rc = file_write_at(fd, path, bytes, size, 0, e);
-    if (!rc && fsync(fd))
-        rc = err_errno(e, "%s: cannot sync", path);
-    if (close(fd) && !rc)
-        rc = err_errno(e, "%s: cannot close", path);
+    rc = fill(fd, path, bytes, size, e);
     if (!rc && rename(temporary, path))
         rc = err_errno(e, "%s: cannot rename to it", path);
     if (rc)
         unlink(temporary);
 out:
     mem_free(temporary);
+    return rc;
+}
+
+/* A name beside path that no other process has, on whatever host. */
+static int open_temporary(const char *path, char **temporary, struct err *e)
+{
+    char host[65] = "";
+    gethostname(host, sizeof host - 1);
+    for (int i = 0;; i++) {
+        *temporary = mem_printf("%s.tmp.%s.%ld.%d", path, host, (long)getpid(), i);
+        const int fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0)
+            return fd;
+        const int why = errno;
+        mem_free(*temporary);
+        errno = why;
+        if (why != EEXIST)
+            return err_errno(e, "%s: cannot create", path);
+    }
+}
+
+int file_create(const char *path, const void *bytes, size_t size, bool *made, struct err *e)
+{
+    char *temporary, *directory;
+    const int fd = open_temporary(path, &temporary, e);
+    if (fd < 0)
+        return -1;
+    int rc = fill(fd, path, bytes, size, e);
+    const bool linked = !rc && !link(temporary, path);
+    if (!rc && !linked && errno != EEXIST)
+        rc = err_errno(e, "%s: cannot be linked to", path);
+    unlink(temporary);
+    mem_free(temporary);
+    if (linked) {
+        directory = file_parent(path);
+        rc = file_sync_directory(directory, e);
+        mem_free(directory);
+    }
+    if (!rc)
+        *made = linked;
     return rc;
 }
 

@@ -27,6 +27,10 @@ int file_make_directories(const char *path, struct err *e);
 /* Writes to "path.tmp.<pid>", fsyncs, renames: a reader sees the old file or the new one, never a part. */
 int file_write(const char *path, const void *bytes, size_t size, struct err *e);
 
+/* The same for a file that must not be there yet: of several processes on any hosts that come at once, one makes it
+ * (*made), and nobody sees a part of it. The directory is synced, too. */
+int file_create(const char *path, const void *bytes, size_t size, bool *made, struct err *e);
+
 /* fsync of the directory itself, so that names survive a crash. */
 int file_sync_directory(const char *path, struct err *e);
 
