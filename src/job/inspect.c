@@ -213,7 +213,6 @@ static int inspect_run(const struct inspection *i, const char *job_path, struct 
 
 static int inspect_record(const struct inspection *i, const void *bytes, size_t size, struct err *e)
 {
-    static const char *const kinds[] = {"sampled", "random", "top_k", "hidden"};
     struct record_info r;
     if (record_info(bytes, size, &r, e))
         return -1;
@@ -222,8 +221,8 @@ static int inspect_record(const struct inspection *i, const void *bytes, size_t 
                   i->json ? ", \"labels\": \"%s\", \"seq_id\": %llu, \"input_hash\": \"%016llx\", \"tokens\": %u, "
                             "\"label_count\": %u, \"temperature\": %.9g"
                           : "%s labels of sequence %llu (input %016llx): %u tokens, %u labels, temperature %g\n",
-                  kinds[r.spec.kind], (unsigned long long)r.seq_id, (unsigned long long)r.input_hash, r.tokens,
-                  r.labels, r.spec.temperature);
+                  label_kind_name(r.spec.kind), (unsigned long long)r.seq_id, (unsigned long long)r.input_hash,
+                  r.tokens, r.labels, r.spec.temperature);
     end(i);
     return 0;
 }

@@ -14,6 +14,10 @@
 enum label_kind { LABEL_SAMPLED, LABEL_RANDOM, LABEL_TOP_K, LABEL_HIDDEN };
 enum label_values { VALUES_U8, VALUES_F16, VALUES_F32 };
 
+/* As the job calls them: "top_k", "u8". */
+const char *label_kind_name(enum label_kind kind);
+const char *label_values_name(enum label_values values);
+
 struct label_spec {
     enum label_kind kind;
     enum label_values values;

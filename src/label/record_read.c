@@ -65,13 +65,11 @@ static int differs_in_number(const struct reader *r, struct err *e, const char *
 
 static int check_spec(const struct reader *r, struct err *e)
 {
-    static const char *const kinds[] = {"sampled", "random", "top_k", "hidden"};
-    static const char *const values[] = {"u8", "f16", "f32"};
     const struct label_spec has = record_spec(&r->header), *wants = r->spec;
     if (has.kind != wants->kind)
-        return differs(r, e, "labels.encoding.kind", kinds[has.kind], kinds[wants->kind]);
+        return differs(r, e, "labels.encoding.kind", label_kind_name(has.kind), label_kind_name(wants->kind));
     if (has.values != wants->values)
-        return differs(r, e, "labels.encoding.values", values[has.values], values[wants->values]);
+        return differs(r, e, "labels.encoding.values", label_values_name(has.values), label_values_name(wants->values));
     if (r->header.temperature != (float)wants->temperature)
         return differs_in_number(r, e, "distill.temperature", has.temperature, wants->temperature);
     if (has.kind == LABEL_SAMPLED && has.threshold != wants->threshold)
@@ -325,12 +323,6 @@ int record_decode(const void *bytes, size_t size, const struct label_spec *spec,
     set.entropy = r.entropy;
     *out = set;
     return 0;
-}
-
-void label_set_release(struct label_set *s)
-{
-    mem_free_large(s->memory, s->memory_size);
-    *s = (struct label_set){0};
 }
 
 int record_info(const void *bytes, size_t size, struct record_info *info, struct err *e)

@@ -37,6 +37,10 @@ uint64_t store_writer_bytes(const struct store_writer *w); /* of records so far 
 int store_writer_seal(struct store_writer *w, struct err *e);
 void store_writer_free(struct store_writer *w); /* an unsealed file stays as it is */
 
+/* Whether a living process is known to write this open file: a writer holds a lock on it for as long as it lives. False
+ * where the file system has no locks. */
+bool store_writer_lives(const char *path);
+
 /* --- reading --- */
 
 struct store_entry {

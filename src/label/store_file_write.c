@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -64,11 +65,22 @@ int store_writer_new(struct store_writer **out, const char *directory, const cha
     else if ((w->fd = open(w->open_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) < 0)
         err_errno(e, "%s: cannot be made", w->open_path);
     else if (!write_open_header(w, e) && !file_sync_directory(directory, e)) {
+        flock(w->fd, LOCK_EX | LOCK_NB); /* of use to store_writer_lives() alone: what it says does not matter here */
         *out = w;
         return 0;
     }
     store_writer_free(w);
     return -1;
+}
+
+bool store_writer_lives(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    const bool locked = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    close(fd);
+    return locked;
 }
 
 void store_writer_free(struct store_writer *w)

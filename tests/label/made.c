@@ -96,8 +96,13 @@ void made_fill(struct made *m, const struct label_spec *spec, uint64_t seed)
 
 void *made_record(const struct made *m, size_t *size)
 {
+    return made_record_of(m, MADE_SEQ_ID, MADE_INPUT_HASH, size);
+}
+
+void *made_record_of(const struct made *m, uint64_t seq_id, uint64_t input_hash, size_t *size)
+{
     struct record_writer *w = record_writer_new(&m->spec);
-    record_writer_begin(w, MADE_SEQ_ID, MADE_INPUT_HASH, 3 * MADE_LABELS);
+    record_writer_begin(w, seq_id, input_hash, 3 * MADE_LABELS);
     for (int i = 0; i < m->labels; i++)
         record_writer_add(w, &m->entries[i]);
     void *bytes = record_writer_finish(w, size);

@@ -24,7 +24,8 @@ struct label_spec made_spec(int format);
 /* The same labels for the same spec and seed. */
 void made_fill(struct made *m, const struct label_spec *spec, uint64_t seed);
 
-/* Their record, mem_alloc'ed. */
+/* Their record, mem_alloc'ed; the second one of any sequence. */
 void *made_record(const struct made *m, size_t *size);
+void *made_record_of(const struct made *m, uint64_t seq_id, uint64_t input_hash, size_t *size);
 
 #endif
