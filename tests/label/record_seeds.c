@@ -1,6 +1,7 @@
-/* Writes the seeds of fuzz_record and fuzz_store_file, which are committed: record_seeds DIRECTORY. For every format
- * one record, and one with its body not compressed (the header is then followed by the bare columns); a sealed file of
- * three records, its header without the padding. Only to be run when the format changes. */
+/* Writes the seeds of fuzz_record, fuzz_store_file and fuzz_store_json, which are committed: record_seeds DIRECTORY.
+ * For every format one record, and one with its body not compressed (the header is then followed by the bare columns);
+ * a sealed file of three records, its header without the padding; a store.json of each kind. Only to be run when the
+ * format changes. */
 #include <stdio.h>
 #include <string.h>
 #include <zstd.h>
@@ -10,7 +11,9 @@
 #include "base/strbuf.h"
 #include "label/record_format.h"
 #include "label/store_file_format.h"
+#include "label/store_internal.h"
 #include "made.h"
+#include "stores.h"
 
 static int write_seed(const char *directory, const char *what, int format, const void *bytes, size_t size)
 {
@@ -59,6 +62,17 @@ static int write_store_seed(const char *directory, struct err *e)
     return e->code == ERR_NONE ? 0 : -1;
 }
 
+static int write_json_seed(const char *directory, int format)
+{
+    const struct store_description d = stores_description(format);
+    struct strbuf text;
+    strbuf_init(&text);
+    store_print(&d, &text);
+    const int failed = write_seed(directory, "store-json", format, text.data, text.size);
+    strbuf_release(&text);
+    return failed;
+}
+
 int main(int argc, char **argv)
 {
     static unsigned char bare[1 << 16];
@@ -78,6 +92,8 @@ int main(int argc, char **argv)
         mem_free(bytes);
         mem_free(m);
     }
+    for (int format = 0; !failed && format < MADE_FORMATS; format += 4)
+        failed = write_json_seed(argv[1], format);
     struct err e = {0};
     if (!failed && write_store_seed(argv[1], &e)) {
         fprintf(stderr, "%s\n", e.text);
