@@ -211,13 +211,21 @@ static int read_entries(struct safetensors *s, json_t *header, struct err *e)
     return check_layout(s, e);
 }
 
+/* The header without the spaces that pad it: a label store reserves 64 KiB, and the parser takes each byte by itself. */
+static size_t unpadded(const char *text, size_t size)
+{
+    while (size && text[size - 1] == ' ')
+        size--;
+    return size;
+}
+
 static int read_file(struct safetensors *s, struct err *e)
 {
     const char *text = NULL;
     size_t size = 0;
     if (find_header(s, &text, &size, e))
         return -1;
-    json_t *header = json_parse_object(text, size, s->path, e);
+    json_t *header = json_parse_object(text, unpadded(text, size), s->path, e);
     if (!header)
         return -1;
     int rc = read_entries(s, header, e);
