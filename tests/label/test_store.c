@@ -3,8 +3,6 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -12,53 +10,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "test.h"
-
-#include "base/file.h"
 #include "base/mem.h"
 #include "label/store_internal.h"
 #include "made.h"
-#include "stores.h"
+#include "stores_fixture.h"
 
-enum { ALL = STORES_TRAIN + STORES_VALIDATION, MOST = 8000, STORE_LIMIT = 80000, FORMAT = 0 };
-static char directory[] = "store-XXXXXX";
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(directory, "store-XXXXXX");
-    return mkdtemp(directory) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    struct err e = {0};
-    assert_done(file_remove_tree(directory, &e), &e);
-    return 0;
-}
-
-static void create(int format)
-{
-    struct err e = {0};
-    const struct store_description d = stores_description(format);
-    assert_done(store_create(directory, &d, &e), &e);
-}
-
-static struct store *open_store(void)
-{
-    struct err e = {0};
-    struct store *s = NULL;
-    assert_done(store_open(&s, directory, &e), &e);
-    return s;
-}
-
-static void fill(int first, int end, uint64_t most, bool seal)
-{
-    struct err e = {0};
-    if (stores_fill(directory, FORMAT, first, end, most, seal, &e) < 0)
-        fail_msg("%s", e.text);
-}
+enum { STORE_LIMIT = 80000 };
 
 /* Runs body(i) in so many processes, which begin together; each must return 0. */
 static void together(int processes, int (*body)(int i))
@@ -555,8 +512,6 @@ static void read_only(void **state)
         assert_non_null(strstr(errors[i]->text, "Read-only"));
     }
 }
-
-#define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
