@@ -13,13 +13,14 @@ const struct command commands[] = {
     {"run", "run a job, under mpirun or srun or alone", cmd_run},
     {"check", "print the resolved job, or what is wrong with it", cmd_check},
     {"keys", "the reference of every job key", cmd_keys},
-    {"inspect", "what a model, adapter, checkpoint or run directory is", cmd_inspect},
+    {"inspect", "what a model, adapter, checkpoint, run directory or label store is", cmd_inspect},
     {"tokenize", "text to token ids and back", cmd_tokenize},
     {"data", "the packed sequences of a step, supervised parts marked", cmd_data},
     {"score", "log-probabilities, perplexity and accuracy of a text", cmd_score},
     {"generate", "continue a prompt", cmd_generate},
     {"prune", "make a student of some of a teacher's layers", cmd_prune},
     {"export", "write a model, adapter merged, for other programs", cmd_export},
+    {"store", "verify, list, compact or export a label store", cmd_store},
     {"bench", "this machine's figures beside its own ceiling", cmd_bench},
 };
 const int command_count = sizeof commands / sizeof *commands;

@@ -33,6 +33,7 @@ int cmd_score(int argc, char **argv, struct err *e);
 int cmd_generate(int argc, char **argv, struct err *e);
 int cmd_prune(int argc, char **argv, struct err *e);
 int cmd_export(int argc, char **argv, struct err *e);
+int cmd_store(int argc, char **argv, struct err *e);
 int cmd_bench(int argc, char **argv, struct err *e);
 
 #endif

@@ -1,5 +1,3 @@
-#include "job/inspect.h"
-
 #include <string.h>
 
 #include "base/file.h"
@@ -8,17 +6,11 @@
 #include "fmt/gguf.h"
 #include "fmt/json_fields.h"
 #include "fmt/model_files.h"
-#include "label/record.h"
+#include "job/inspect_internal.h"
+#include "label/store_file.h"
 #include "learn/checkpoint.h"
 
-/* What all the printers share. */
-struct inspection {
-    const char *path;
-    bool json;
-    struct strbuf *out;
-};
-
-static void add_text(struct strbuf *out, const char *key, const char *text)
+void inspect_text(struct strbuf *out, const char *key, const char *text)
 {
     strbuf_printf(out, ", \"%s\": ", key);
     if (text)
@@ -27,17 +19,17 @@ static void add_text(struct strbuf *out, const char *key, const char *text)
         strbuf_adds(out, "null");
 }
 
-static void begin(const struct inspection *i, const char *kind)
+void inspect_begin(const struct inspection *i, const char *kind)
 {
     if (i->json) {
         strbuf_printf(i->out, "{\"kind\": \"%s\"", kind);
-        add_text(i->out, "path", i->path);
+        inspect_text(i->out, "path", i->path);
     } else {
         strbuf_printf(i->out, "%s: %s\n", kind, i->path);
     }
 }
 
-static void end(const struct inspection *i)
+void inspect_end(const struct inspection *i)
 {
     if (i->json)
         strbuf_adds(i->out, "}\n");
@@ -123,10 +115,10 @@ static int inspect_model(const struct inspection *i, struct err *e)
     struct strbuf about;
     strbuf_init(&about);
     model_config_describe(model_files_config(m), &about);
-    begin(i, "model");
+    inspect_begin(i, "model");
     if (i->json) {
-        add_text(i->out, "format", model_files_is_gguf(m) ? "gguf" : "hf");
-        add_text(i->out, "config", about.data);
+        inspect_text(i->out, "format", model_files_is_gguf(m) ? "gguf" : "hf");
+        inspect_text(i->out, "config", about.data);
         strbuf_adds(i->out, ", \"metadata\": {");
     } else {
         strbuf_printf(i->out, "%s\n", about.data);
@@ -136,7 +128,7 @@ static int inspect_model(const struct inspection *i, struct err *e)
     if (i->json)
         strbuf_adds(i->out, "}");
     print_tensors(i, m, model_files_count(m), of_model);
-    end(i);
+    inspect_end(i);
     strbuf_release(&about);
     model_files_close(m);
     return 0;
@@ -147,7 +139,7 @@ static int inspect_adapter(const struct inspection *i, struct err *e)
     struct adapter_config a = {0};
     if (adapter_config_read(&a, i->path, e))
         return -1;
-    begin(i, "adapter");
+    inspect_begin(i, "adapter");
     if (i->json)
         strbuf_printf(i->out, ", \"rank\": %d, \"alpha\": %.9g, \"dropout\": %.9g, \"rslora\": %s, \"targets\": [",
                       a.rank, a.alpha, a.dropout, a.rslora ? "true" : "false");
@@ -161,16 +153,16 @@ static int inspect_adapter(const struct inspection *i, struct err *e)
     char *path = file_join(i->path, "adapter_model.safetensors");
     int rc = print_safetensors(i, path, e);
     mem_free(path);
-    end(i);
+    inspect_end(i);
     return rc;
 }
 
 static int inspect_checkpoint(const struct inspection *i, struct err *e)
 {
     char *path = file_join(i->path, "state.safetensors");
-    begin(i, "checkpoint");
+    inspect_begin(i, "checkpoint");
     int rc = print_safetensors(i, path, e);
-    end(i);
+    inspect_end(i);
     mem_free(path);
     return rc;
 }
@@ -196,34 +188,18 @@ static int inspect_run(const struct inspection *i, const char *job_path, struct 
         return rc;
     long long step = checkpoint_newest(i->path), steps = job->train.steps;
     const char *result = result_of(i->path);
-    begin(i, "run");
+    inspect_begin(i, "run");
     if (i->json) {
-        add_text(i->out, "name", job->name);
+        inspect_text(i->out, "name", job->name);
         strbuf_printf(i->out, ", \"steps\": %lld, \"checkpoint\": %lld", steps, step);
-        add_text(i->out, "result", result);
+        inspect_text(i->out, "result", result);
     } else {
         strbuf_printf(i->out, "job %s, %lld steps; newest checkpoint: ", job->name, steps);
         strbuf_printf(i->out, step ? "step %lld" : "none", step);
         strbuf_printf(i->out, "; %s%s\n", result ? "finished: " : "not finished", result ? result : "");
     }
-    end(i);
+    inspect_end(i);
     job_free(job);
-    return 0;
-}
-
-static int inspect_record(const struct inspection *i, const void *bytes, size_t size, struct err *e)
-{
-    struct record_info r;
-    if (record_info(bytes, size, &r, e))
-        return -1;
-    begin(i, "record");
-    strbuf_printf(i->out,
-                  i->json ? ", \"labels\": \"%s\", \"seq_id\": %llu, \"input_hash\": \"%016llx\", \"tokens\": %u, "
-                            "\"label_count\": %u, \"temperature\": %.9g"
-                          : "%s labels of sequence %llu (input %016llx): %u tokens, %u labels, temperature %g\n",
-                  label_kind_name(r.spec.kind), (unsigned long long)r.seq_id, (unsigned long long)r.input_hash,
-                  r.tokens, r.labels, r.spec.temperature);
-    end(i);
     return 0;
 }
 
@@ -237,8 +213,17 @@ static bool holds(const char *directory, const char *name)
     return there;
 }
 
+static int no_records(const struct inspection *i, struct err *e)
+{
+    return err_set(e, ERR_USAGE, "%s: --record is for label stores, their files and records", i->path);
+}
+
 static int inspect_directory(const struct inspection *i, struct err *e)
 {
+    if (holds(i->path, "store.json"))
+        return inspect_store(i, e);
+    if (i->seq_id)
+        return no_records(i, e);
     if (holds(i->path, "job.yaml")) {
         char *job = file_join(i->path, "job.yaml");
         int rc = inspect_run(i, job, e);
@@ -253,24 +238,43 @@ static int inspect_directory(const struct inspection *i, struct err *e)
         return inspect_model(i, e);
     return err_set(
         e, ERR_INPUT,
-        "%s: neither a model (config.json), an adapter (adapter_config.json), a checkpoint (state.safetensors) nor a "
-        "run directory (job.yaml)",
+        "%s: neither a model (config.json), an adapter (adapter_config.json), a checkpoint (state.safetensors), a run "
+        "directory (job.yaml) nor a label store (store.json)",
         i->path);
 }
 
-static int inspect_file(const struct inspection *i, struct err *e)
+static bool ends_in(const char *path, const char *suffix)
+{
+    const size_t n = strlen(path), m = strlen(suffix);
+    return n > m && !strcmp(path + n - m, suffix);
+}
+
+static int inspect_safetensors(const struct inspection *i, struct err *e)
+{
+    struct safetensors *s;
+    if (safetensors_open(&s, i->path, e))
+        return -1;
+    const char *format = safetensors_metadata(s, "format");
+    const bool labels = format && !strcmp(format, STORE_FILE_FORMAT);
+    safetensors_close(s);
+    if (labels)
+        return inspect_store_file(i, e);
+    if (i->seq_id)
+        return no_records(i, e);
+    inspect_begin(i, "safetensors");
+    int rc = print_safetensors(i, i->path, e);
+    inspect_end(i);
+    return rc;
+}
+
+static int inspect_bytes(const struct inspection *i, struct err *e)
 {
     struct file_map map;
     if (file_map_open(&map, i->path, e))
         return -1;
-    const char *dot = strrchr(i->path, '.');
     int rc;
     if (map.size >= 4 && !memcmp(map.data, "GGUF", 4)) {
-        rc = inspect_model(i, e);
-    } else if (dot && !strcmp(dot, ".safetensors")) {
-        begin(i, "safetensors");
-        rc = print_safetensors(i, i->path, e);
-        end(i);
+        rc = i->seq_id ? no_records(i, e) : inspect_model(i, e);
     } else {
         rc = inspect_record(i, map.data, map.size, e);
         err_prefix(e, "%s", i->path);
@@ -279,8 +283,19 @@ static int inspect_file(const struct inspection *i, struct err *e)
     return rc;
 }
 
-int inspect_path(const char *path, bool json, struct strbuf *out, struct err *e)
+static int inspect_file(const struct inspection *i, struct err *e)
 {
-    struct inspection i = {path, json, out};
+    if (ends_in(i->path, ".safetensors"))
+        return inspect_safetensors(i, e);
+    if (ends_in(i->path, ".open"))
+        return inspect_store_file(i, e);
+    if (!strcmp(file_name(i->path), "store.json"))
+        return i->seq_id ? no_records(i, e) : inspect_store_json(i, e);
+    return inspect_bytes(i, e);
+}
+
+int inspect_path(const char *path, bool json, const uint64_t *seq_id, struct strbuf *out, struct err *e)
+{
+    const struct inspection i = {path, json, seq_id, out};
     return file_is_directory(path) ? inspect_directory(&i, e) : inspect_file(&i, e);
 }

@@ -76,5 +76,7 @@ struct record_info {
     struct label_spec spec;
 };
 int record_info(const void *bytes, size_t size, struct record_info *info, struct err *e);
+/* The same from the header alone, for counts over many records: the checksum, which covers the body, is not checked. */
+int record_glance(const void *bytes, size_t size, struct record_info *info, struct err *e);
 
 #endif

@@ -68,14 +68,14 @@ void record_header_seal(unsigned char bytes[RECORD_HEADER_BYTES], const void *bo
 }
 
 static int check_frame(const struct record_header *h, struct cursor *c, const unsigned char *bytes, size_t size,
-                       struct err *e)
+                       bool check_crc, struct err *e)
 {
     const unsigned long long id = h->seq_id;
     const uint32_t crc = cursor_u32(c);
     if (cursor_left(c) != h->packed_size)
         return err_set(e, ERR_INPUT, "label record of sequence %#llx: %zu bytes, its header says %llu; label it again",
                        id, size, (unsigned long long)h->packed_size + RECORD_HEADER_BYTES);
-    if (checksum(bytes, bytes + RECORD_HEADER_BYTES, h->packed_size) != crc)
+    if (check_crc && checksum(bytes, bytes + RECORD_HEADER_BYTES, h->packed_size) != crc)
         return err_set(e, ERR_INPUT, "label record of sequence %#llx is damaged (checksum); label it again", id);
     return 0;
 }
@@ -89,7 +89,7 @@ static bool fields_are_possible(const struct record_header *h, unsigned id_bytes
            h->tokens <= INT32_MAX;
 }
 
-int record_header_read(struct record_header *h, const void *bytes, size_t size, struct err *e)
+int record_header_read(struct record_header *h, const void *bytes, size_t size, bool crc, struct err *e)
 {
     if (size < RECORD_HEADER_BYTES)
         return err_set(e, ERR_INPUT, "label record: %zu bytes, the header alone has %d; label the sequence again", size,
@@ -117,7 +117,7 @@ int record_header_read(struct record_header *h, const void *bytes, size_t size, 
     r.temperature = cursor_f32(&c);
     r.parameter = cursor_u64(&c);
     r.seed = cursor_u64(&c);
-    if (check_frame(&r, &c, bytes, size, e))
+    if (check_frame(&r, &c, bytes, size, crc, e))
         return -1;
     if (!fields_are_possible(&r, id_bytes, zero))
         return err_set(e, ERR_INPUT,

@@ -53,8 +53,8 @@ void record_header_write(unsigned char bytes[RECORD_HEADER_BYTES], const struct 
 /* Puts the crc over header and body into the header; record_header_write does it, too. */
 void record_header_seal(unsigned char bytes[RECORD_HEADER_BYTES], const void *body, size_t size);
 
-/* Every check that needs no job: magic, version, sizes, crc, ranges of fields. */
-int record_header_read(struct record_header *h, const void *bytes, size_t size, struct err *e);
+/* Every check that needs no job: magic, version, sizes, crc (if asked for: it reads the body), ranges of fields. */
+int record_header_read(struct record_header *h, const void *bytes, size_t size, bool crc, struct err *e);
 
 /* The columns that follow from a header. False if their bytes do not fit into 64 bits; *raw is their sum. */
 bool record_columns(struct column_shape shape[COLUMNS], const struct record_header *h, uint64_t *raw);

@@ -305,7 +305,7 @@ int record_decode(const void *bytes, size_t size, const struct label_spec *spec,
     struct reader r = {.spec = spec, .vocabulary = vocabulary};
     struct label_set set = {.seq_id = seq_id, .input_hash = input_hash, .kind = spec->kind};
     record_levels(r.level, spec);
-    const bool failed = record_header_read(&r.header, bytes, size, e) || check_spec(&r, e) ||
+    const bool failed = record_header_read(&r.header, bytes, size, true, e) || check_spec(&r, e) ||
                         check_identity(&r, seq_id, input_hash, e) ||
                         unpack(&r, (const unsigned char *)bytes + RECORD_HEADER_BYTES, e) || read_labels(&r, &set, e);
     mem_free_large(r.raw, r.header.raw_size);
@@ -325,10 +325,10 @@ int record_decode(const void *bytes, size_t size, const struct label_spec *spec,
     return 0;
 }
 
-int record_info(const void *bytes, size_t size, struct record_info *info, struct err *e)
+static int read_info(const void *bytes, size_t size, bool crc, struct record_info *info, struct err *e)
 {
     struct record_header h;
-    if (record_header_read(&h, bytes, size, e))
+    if (record_header_read(&h, bytes, size, crc, e))
         return -1;
     *info = (struct record_info){
         .seq_id = h.seq_id,
@@ -340,4 +340,14 @@ int record_info(const void *bytes, size_t size, struct record_info *info, struct
         .spec = record_spec(&h),
     };
     return 0;
+}
+
+int record_info(const void *bytes, size_t size, struct record_info *info, struct err *e)
+{
+    return read_info(bytes, size, true, info, e);
+}
+
+int record_glance(const void *bytes, size_t size, struct record_info *info, struct err *e)
+{
+    return read_info(bytes, size, false, info, e);
 }

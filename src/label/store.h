@@ -42,10 +42,16 @@ int store_create(const char *directory, const struct store_description *d, struc
 /* Local. ERR_INPUT: there is none, its checksum is wrong, or it is of another version. */
 int store_describe(const char *directory, struct store_description *out, struct err *e);
 
+/* Appends the text of its store.json. */
+void store_print(const struct store_description *d, struct strbuf *out);
+
 /* Local. Whether labels of a store may be used where `wanted` are asked for: ERR_INPUT, naming the store, what differs
  * and both values. teacher: compares teacher, adapter and precision, too. */
 int store_check(const char *directory, const struct store_description *there, const struct store_description *wanted,
                 bool teacher, struct err *e);
+
+/* Bytes of records at which a job seals a file and begins the next, and up to which compact merges. */
+#define STORE_FILE_MOST (UINT64_C(1) << 30)
 
 /* --- writing; each leader of a teacher replica by itself --- */
 

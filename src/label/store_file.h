@@ -20,6 +20,9 @@
 
 #include "base/err.h"
 
+/* The metadata "format" of a sealed file. */
+#define STORE_FILE_FORMAT "retort labels 1"
+
 /* --- writing; one process, one thread --- */
 
 struct store_writer;

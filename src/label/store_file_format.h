@@ -6,7 +6,6 @@
 
 #define STORE_OPEN ".open"
 #define STORE_SEALED ".safetensors"
-#define STORE_FORMAT "retort labels 1"
 #define STORE_OWNER "owner"
 #define STORE_RECORDS "records"
 #define STORE_INDEX "index"

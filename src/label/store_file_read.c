@@ -117,8 +117,8 @@ static int read_index(struct store_file *f, const struct tensor *records, const 
 static int read_tensors(struct store_file *f, const struct safetensors *s, struct err *e)
 {
     const char *format = safetensors_metadata(s, "format"), *owner = safetensors_metadata(s, STORE_OWNER);
-    if (!format || strcmp(format, STORE_FORMAT))
-        return err_set(e, ERR_INPUT, "%s: holds no labels of format \"%s\"", f->name, STORE_FORMAT);
+    if (!format || strcmp(format, STORE_FILE_FORMAT))
+        return err_set(e, ERR_INPUT, "%s: holds no labels of format \"%s\"", f->name, STORE_FILE_FORMAT);
     f->owner = mem_strdup(owner ? owner : "");
     const struct tensor *records = tensor_of(s, 0, STORE_RECORDS, DTYPE_U8, 1);
     const struct tensor *index = tensor_of(s, 1, STORE_INDEX, DTYPE_U64, 2);

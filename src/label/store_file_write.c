@@ -151,7 +151,7 @@ int store_writer_sync(struct store_writer *w, struct err *e)
 static void plan_header(const struct store_writer *w, uint64_t records, struct strbuf *header)
 {
     struct safetensors_plan *plan = safetensors_plan_new();
-    safetensors_plan_metadata(plan, "format", STORE_FORMAT);
+    safetensors_plan_metadata(plan, "format", STORE_FILE_FORMAT);
     safetensors_plan_metadata(plan, STORE_OWNER, w->owner);
     safetensors_plan_add(plan, STORE_RECORDS, DTYPE_U8, 1, (const int64_t[]){(int64_t)records});
     safetensors_plan_add(plan, STORE_INDEX, DTYPE_U64, 2, (const int64_t[]){w->count, STORE_INDEX_WIDTH});

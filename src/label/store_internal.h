@@ -12,7 +12,6 @@
 /* --- store.json as text (store_json.c); fuzzed --- */
 
 int store_parse(struct store_description *out, const char *text, size_t size, const char *path, struct err *e);
-void store_print(const struct store_description *d, struct strbuf *out);
 
 /* --- names in the directory (store_names.c) --- */
 
