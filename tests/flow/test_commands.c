@@ -18,8 +18,8 @@ static double number(json_t *object, const char *name)
 
 /* --- help and slips --- */
 
-static const char *const commands[] = {"run",  "check", "keys",     "inspect", "tokenize",
-                                       "data", "score", "generate", "prune",   "export"};
+static const char *const commands[] = {"run",   "check",    "keys",  "inspect", "tokenize", "data",
+                                       "score", "generate", "prune", "export",  "store"};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void help(void **state)

@@ -6,7 +6,7 @@
 
 #include "stores.h"
 
-enum { MOST = 16000 };
+enum { MOST = 200000 };
 
 int main(int argc, char **argv)
 {
