@@ -16,11 +16,8 @@
 
 enum { LORA_RANK = 16 };
 static const double lora_alpha = 32;
-static const char *const names[] = {[BENCH_GEMM] = "gemm",
-                                    [BENCH_TEACHER] = "teacher",
-                                    [BENCH_STUDENT] = "student",
-                                    [BENCH_HEAD] = "head",
-                                    [BENCH_STREAM] = "stream"};
+static const char *const names[] = {[BENCH_GEMM] = "gemm", [BENCH_TEACHER] = "teacher", [BENCH_STUDENT] = "student",
+                                    [BENCH_HEAD] = "head", [BENCH_STREAM] = "stream",   [BENCH_STORE] = "store"};
 
 /* --- what is run --- */
 
@@ -325,7 +322,9 @@ int bench_run(const struct comm *world, const struct bench_options *o, struct st
     struct bench b = {.o = o, .world = world};
     if (start_kernels(world, o, e))
         return -1;
-    const int rc = o->what == BENCH_STREAM ? bench_stream(world, o, out, e) : run_model(&b, out, e);
+    const int rc = o->what == BENCH_STREAM  ? bench_stream(world, o, out, e)
+                   : o->what == BENCH_STORE ? bench_store(world, o, out, e)
+                                            : run_model(&b, out, e);
     close_all(&b);
     gemm_stop();
     return rc;

@@ -35,4 +35,7 @@ int bench_gemm(struct bench *b, struct err *e);
 /* Collective over world, two ranks and more: records from the first half of the ranks to the second. */
 int bench_stream(const struct comm *world, const struct bench_options *o, struct strbuf *out, struct err *e);
 
+/* Collective over world. Records into a store and out again, in a directory of its own that is removed. */
+int bench_store(const struct comm *world, const struct bench_options *o, struct strbuf *out, struct err *e);
+
 #endif

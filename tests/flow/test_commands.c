@@ -337,6 +337,11 @@ static void bench(void **state)
     expect_fields(stream, "what", "ranks", "sequence_length", "tokens_per_second", "bytes_per_second",
                   "ceiling_bytes_per_second", "share");
     json_decref(stream);
+    json_t *store = expect_json(retort(1, "bench store --sequence-length 1024 --repeat 1 --json"));
+    expect_fields(store, "what", "ranks", "sequence_length", "record_bytes", "bytes_per_second",
+                  "ceiling_bytes_per_second", "share", "reads_per_second", "tokens_per_second");
+    json_decref(store);
+    expect_refused(retort(0, "bench store --directory text.txt"), 4, "text.txt");
     expect_refused(retort(0, "bench teachr --model teacher"), 2, "did you mean teacher?");
     expect_refused(retort(0, "bench teacher"), 2, "--model", "--config");
     expect_refused(retort(0, "bench stream"), 2, "two ranks");
