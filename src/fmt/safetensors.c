@@ -211,7 +211,8 @@ static int read_entries(struct safetensors *s, json_t *header, struct err *e)
     return check_layout(s, e);
 }
 
-/* The header without the spaces that pad it: a label store reserves 64 KiB, and the parser takes each byte by itself. */
+/* The header without the spaces that pad it: a label store reserves 64 KiB, and the parser takes each byte by itself.
+ */
 static size_t unpadded(const char *text, size_t size)
 {
     while (size && text[size - 1] == ' ')

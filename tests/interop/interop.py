@@ -1,7 +1,7 @@
 """What the comparisons of this room share: our programs as a user starts them, the oracles of tools/reference, and one list of
 differences that decides the exit status.
 
-A comparison is a program `NAME.py`; CMake gives it where our programs stand by RETORT_PROGRAM, DUMP_LOGITS and RETORT_MPIRUN,
+A comparison is a program `NAME.py`; CMake gives it where our programs stand by RETORT_PROGRAM, DUMP_LOGITS, STORE_MAKER and RETORT_MPIRUN,
 and tools/test the material by RETORT_MATERIAL. Each runs in a directory of its own, which is kept if something differs."""
 
 import json
