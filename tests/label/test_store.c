@@ -1,5 +1,6 @@
 /* The directory of a label store: what is in store.json and who may use it, writers that come at once, files that are
  * open, sealed and renamed under a reader's eyes, disks that are full or read-only. */
+#include <dirent.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -414,6 +415,89 @@ static void sealed_meanwhile(void **state)
     munmap((void *)synced, sizeof *synced);
 }
 
+/* Once, when the directory has been read and before anything is opened; the linker puts the wrapper there. */
+static void (*after_reading)(void);
+
+int __real_closedir(DIR *d);
+int __wrap_closedir(DIR *d);
+
+int __wrap_closedir(DIR *d)
+{
+    const int rc = __real_closedir(d);
+    void (*const now)(void) = after_reading;
+    after_reading = NULL;
+    if (now)
+        now();
+    return rc;
+}
+
+static struct store_append *sealer;
+
+static void seal_now(void)
+{
+    struct err e = {0};
+    assert_done(store_append_seal(sealer, &e), &e);
+}
+
+static void renamed_meanwhile(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    create(FORMAT);
+    fill(0, 10, MOST, true);
+    assert_done(store_append_new(&sealer, directory, 9, 0, "x", HUGE, &e), &e);
+    for (int i = 10; i < 20; i++) {
+        size_t size;
+        void *record = stores_record(FORMAT, i, &size);
+        assert_done(store_append(sealer, record, size, &e), &e);
+        mem_free(record);
+    }
+    after_reading = seal_now;
+    struct store *s = open_store();
+    assert_int_equal(stores_whole(s, FORMAT), 20);
+    store_close(s);
+    store_append_free(sealer);
+}
+
+static void merge_now(void)
+{
+    struct err e = {0};
+    struct strbuf said;
+    strbuf_init(&said);
+    assert_done(store_compact(directory, HUGE, 0, "x", &said, &e), &e);
+    strbuf_release(&said);
+}
+
+static void merged_meanwhile(void **state)
+{
+    (void)state;
+    create(FORMAT);
+    fill(0, 10, MOST, true);
+    fill(10, 20, MOST, true);
+    after_reading = merge_now;
+    struct store *s = open_store();
+    assert_int_equal(stores_whole(s, FORMAT), 20);
+    store_close(s);
+}
+
+static void add_now(void)
+{
+    fill(10, 20, MOST, true);
+}
+
+/* A directory that changes may be read without a name that was there all the time; so it is read again until two
+ * readings agree. */
+static void added_meanwhile(void **state)
+{
+    (void)state;
+    create(FORMAT);
+    fill(0, 10, MOST, true);
+    after_reading = add_now;
+    struct store *s = open_store();
+    assert_int_equal(stores_whole(s, FORMAT), 20);
+    store_close(s);
+}
+
 /* --- the environment --- */
 
 /* A file that may not grow, as on a full disk: what was synced before stays, and the writer says no from then on. */
@@ -421,7 +505,7 @@ static void full_disk(void **state)
 {
     (void)state;
     create(FORMAT);
-    const struct rlimit limit = {STORE_LIMIT, STORE_LIMIT};
+    const struct rlimit limit = {STORE_LIMIT, RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
     fflush(NULL);
     const pid_t pid = fork();
     if (pid == 0) {
@@ -437,6 +521,7 @@ static void full_disk(void **state)
             mem_free(record);
         }
         struct err again = {0};
+        setrlimit(RLIMIT_FSIZE, &none); /* somebody has made room: what failed is not whole for that */
         const bool refuses = e.code == ERR_ENVIRONMENT && store_append_seal(a, &again) && again.code == e.code &&
                              !strcmp(e.text, again.text) && strstr(e.text, directory);
         _exit(refuses ? i - 1 : 255);
@@ -530,6 +615,9 @@ int main(void)
         IN_DIRECTORY(cut_while_written),
         IN_DIRECTORY(damaged_file),
         IN_DIRECTORY(sealed_meanwhile),
+        IN_DIRECTORY(renamed_meanwhile),
+        IN_DIRECTORY(merged_meanwhile),
+        IN_DIRECTORY(added_meanwhile),
         IN_DIRECTORY(full_disk),
         IN_DIRECTORY(no_room_for_a_store),
         IN_DIRECTORY(read_only),

@@ -137,6 +137,18 @@ static void merged(void **state)
     store_close(s);
 }
 
+/* Files that are large enough to be left as they are, but for what they have in common. */
+static void large_files_that_overlap(void **state)
+{
+    (void)state;
+    fill(0, 20, HUGE, true);
+    fill(20, 30, HUGE, true);
+    fill(25, 40, HUGE, true);
+    expect_compact(MOST, 0, "merged 2 files into 3: 20 records, left out 5");
+    expect_store(40, 4);
+    expect_compact(MOST, 0, "nothing to merge");
+}
+
 static void nothing_there(void **state)
 {
     (void)state;
@@ -363,8 +375,15 @@ static void exported_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_STORE(merged),          IN_STORE(nothing_there), IN_STORE(living_writer), IN_STORE(damaged_files_stay),
-        IN_STORE(killed_anywhere), IN_STORE(all_at_once),   IN_STORE(exported),      IN_STORE(exported_large),
+        IN_STORE(merged),
+        IN_STORE(large_files_that_overlap),
+        IN_STORE(nothing_there),
+        IN_STORE(living_writer),
+        IN_STORE(damaged_files_stay),
+        IN_STORE(killed_anywhere),
+        IN_STORE(all_at_once),
+        IN_STORE(exported),
+        IN_STORE(exported_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
