@@ -8,7 +8,18 @@
 
 /* Operations that may share a communicator. Order alone would match their messages; the tags make a mix-up (two ranks
  * in different sums) hang in a place that a debugger shows, where it would otherwise add the wrong numbers. */
-enum request_tag { TAG_WHOLE = 1, TAG_SLICE, TAG_RESULT, TAG_GATHER, TAG_BUCKET, TAG_OWNED, TAG_MAIL, TAG_FAILURE };
+enum request_tag {
+    TAG_WHOLE = 1,
+    TAG_SLICE,
+    TAG_RESULT,
+    TAG_GATHER,
+    TAG_BUCKET,
+    TAG_OWNED,
+    TAG_MAIL,
+    TAG_CLAIM,
+    TAG_CLAIM_ANSWER,
+    TAG_FAILURE
+};
 
 /* The most bytes of one message: far below MPI's int. Larger ones are cut by the caller. */
 #define REQUEST_BYTES_MAX ((size_t)1 << 30)
