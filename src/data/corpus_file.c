@@ -181,6 +181,13 @@ struct sequence corpus_sequence(const struct corpus *k, enum split split, int64_
     return s;
 }
 
+struct sequence corpus_find(const struct corpus *k, uint64_t seq_id)
+{
+    const uint64_t split = seq_id >> 56;
+    ASSERT(split < SPLIT_COUNT);
+    return corpus_sequence(k, (enum split)split, (int64_t)(seq_id & ~(UINT64_MAX << 56)));
+}
+
 const struct corpus_report *corpus_report(const struct corpus *k, enum split split)
 {
     return &k->header->reports[split];

@@ -51,3 +51,9 @@ int64_t order_index(uint64_t seed, int64_t g, int64_t n)
     struct rng_block k = rng_philox(seed, (uint64_t)(g / n), purpose);
     return order_permute((uint64_t)k.v[0] << 32 | k.v[1], g % n, n);
 }
+
+int64_t order_at(const struct order *o, int64_t g)
+{
+    const int64_t i = order_index(o->seed, g, o->count);
+    return o->indices ? o->indices[i] : i;
+}

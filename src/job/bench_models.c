@@ -125,7 +125,8 @@ int bench_student(struct bench *b, struct err *e)
     struct student_pass p = {.b = b, .step = 1};
     const struct label_source source = {.take = take, .context = &p};
     const struct train_spec spec = spec_of(b);
-    const struct items items = {.per_step = spec.sequences_per_step,
+    const struct items items = {.train = {.count = corpus_count(b->corpus, SPLIT_TRAIN)},
+                                .per_step = spec.sequences_per_step,
                                 .first_step = 1,
                                 .steps = spec.steps,
                                 .students = b->groups.student.replicas,

@@ -1,7 +1,6 @@
 #include "job/sources.h"
 
 #include "base/mem.h"
-#include "data/order.h"
 
 static void *take_local(void *context, int64_t item, const struct sequence *s, size_t *size, double *waited)
 {
@@ -51,17 +50,8 @@ struct label_source source_stream(struct stream_source *s)
     return (struct label_source){take_streamed, permit_streamed, teacher_wait, s};
 }
 
-/* The sequence that an item labels. */
-static struct sequence sequence_of_item(const struct items *items, const struct corpus *c, uint64_t seed, int64_t item)
-{
-    if (item < items->validation)
-        return corpus_sequence(c, SPLIT_VALIDATION, item);
-    int64_t g = item - items->validation;
-    return corpus_sequence(c, SPLIT_TRAIN, order_index(seed, g, corpus_count(c, SPLIT_TRAIN)));
-}
-
 void serve_labels(struct teacher *t, struct stream *stream, const struct groups *g, const struct items *items,
-                  const struct corpus *corpus, uint64_t seed)
+                  const struct corpus *corpus)
 {
     int64_t end = items_end(items);
     int me = g->me.replica;
@@ -69,7 +59,7 @@ void serve_labels(struct teacher *t, struct stream *stream, const struct groups 
         int owner = items_owner(items, item);
         if (is_leader(g))
             stream_wait_permit(stream, owner, item);
-        struct sequence s = sequence_of_item(items, corpus, seed, item);
+        struct sequence s = items_sequence(items, corpus, item);
         size_t size;
         void *bytes = teacher_label(t, &s, &size);
         if (is_leader(g))

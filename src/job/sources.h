@@ -21,6 +21,6 @@ struct label_source source_stream(struct stream_source *s);
 
 /* The teacher group's whole work in a distillation: makes, in order, every item that falls to this replica. */
 void serve_labels(struct teacher *t, struct stream *stream, const struct groups *g, const struct items *items,
-                  const struct corpus *corpus, uint64_t seed);
+                  const struct corpus *corpus);
 
 #endif

@@ -48,6 +48,7 @@ static struct items items_of(const struct training *t)
     const struct context *c = t->c;
     int teachers = c->groups.teacher.replicas;
     return (struct items){
+        .train = {.seed = (uint64_t)c->job->seed, .count = corpus_count(c->corpus, SPLIT_TRAIN)},
         .validation = corpus_count(c->corpus, SPLIT_VALIDATION),
         .per_step = context_steps_sequences(c->job),
         .first_step = t->start.checkpoint + 1,
@@ -281,7 +282,7 @@ static void run_role(struct training *t, struct err *e)
 {
     const struct context *c = t->c;
     if (c->groups.me.role == ROLE_TEACHER) {
-        serve_labels(t->teacher, t->stream, &c->groups, &t->items, c->corpus, (uint64_t)c->job->seed);
+        serve_labels(t->teacher, t->stream, &c->groups, &t->items, c->corpus);
         return;
     }
     /* students agree among themselves; teachers, who may wait for a permit, have to be told: the root does, and the

@@ -7,6 +7,13 @@ int64_t items_end(const struct items *it)
     return it->validation + it->steps * it->per_step;
 }
 
+struct sequence items_sequence(const struct items *it, const struct corpus *c, int64_t item)
+{
+    if (item < it->validation)
+        return corpus_sequence(c, SPLIT_VALIDATION, it->validated ? it->validated[item] : item);
+    return corpus_sequence(c, SPLIT_TRAIN, order_at(&it->train, item - it->validation));
+}
+
 int64_t items_of_step(const struct items *it, int64_t step)
 {
     return it->validation + (step - 1) * it->per_step;

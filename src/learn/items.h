@@ -7,8 +7,13 @@
 
 #include <stdint.h>
 
+#include "data/corpus.h"
+#include "data/order.h"
+
 struct items {
-    int64_t validation;        /* sequences of the validation split */
+    struct order train;        /* of training sequences */
+    const int64_t *validated;  /* [validation] indices in their split, ascending; borrowed. NULL: all of them */
+    int64_t validation;        /* sequences that are validated with */
     int64_t per_step;          /* B, sequences of a step */
     int64_t first_step, steps; /* steps first_step .. steps are run (a resumed run begins later) */
     int students, teachers;    /* replicas */
@@ -16,6 +21,9 @@ struct items {
 
 /* One past the last item. Items of steps before first_step keep their numbers but are never asked for. */
 int64_t items_end(const struct items *it);
+
+/* What it labels. */
+struct sequence items_sequence(const struct items *it, const struct corpus *c, int64_t item);
 
 int64_t items_of_step(const struct items *it, int64_t step); /* the first of step's per_step items */
 int items_owner(const struct items *it, int64_t item);       /* student replica */

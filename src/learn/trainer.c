@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/profile.h"
-#include "data/order.h"
 #include "label/record.h"
 #include "learn/micro_batch.h"
 #include "par/agree.h"
@@ -17,7 +16,7 @@
 
 /* The encoded labels of one validation sequence. */
 struct kept_record {
-    int64_t index;
+    int64_t item;
     void *bytes;
     size_t size;
 };
@@ -213,12 +212,12 @@ static const struct label_set *decode(struct trainer *t, const struct sequence *
 
 void trainer_take_validation(struct trainer *t)
 {
-    int64_t n = corpus_count(t->corpus, SPLIT_VALIDATION), R = t->g->student.replicas;
-    for (int64_t v = t->g->me.replica; v < n; v += R) {
-        struct sequence s = corpus_sequence(t->corpus, SPLIT_VALIDATION, v);
+    int64_t R = t->g->student.replicas;
+    for (int64_t v = t->g->me.replica; v < t->items->validation; v += R) {
+        struct sequence s = items_sequence(t->items, t->corpus, v);
         t->kept = mem_resize(t->kept, (size_t)t->kept_count + 1, sizeof *t->kept);
         struct kept_record *k = &t->kept[t->kept_count++];
-        *k = (struct kept_record){.index = v};
+        *k = (struct kept_record){.item = v};
         if (t->source)
             k->bytes = take_record(t, v, &s, &k->size);
     }
@@ -228,9 +227,7 @@ void trainer_take_validation(struct trainer *t)
 
 static struct sequence sequence_of(const struct trainer *t, int64_t step, int64_t i)
 {
-    int64_t n = corpus_count(t->corpus, SPLIT_TRAIN);
-    int64_t g = (step - 1) * t->spec.sequences_per_step + i;
-    return corpus_sequence(t->corpus, SPLIT_TRAIN, order_index(t->spec.seed, g, n));
+    return items_sequence(t->items, t->corpus, items_of_step(t->items, step) + i);
 }
 
 /* One denominator for the whole global batch, known before any backward. */
@@ -384,7 +381,7 @@ static void validate_some(struct trainer *t, int first, int end, struct loss_sum
     micro_batch_clear(&t->batch);
     for (int i = first; i < end; i++) {
         const struct kept_record *k = &t->kept[i];
-        struct sequence s = corpus_sequence(t->corpus, SPLIT_VALIDATION, k->index);
+        struct sequence s = items_sequence(t->items, t->corpus, k->item);
         micro_batch_add(&t->batch, &s, 0, k->bytes ? decode(t, &s, k->bytes, k->size) : NULL);
     }
     struct batch b = micro_batch_view(&t->batch);

@@ -74,6 +74,23 @@ static void no_place_prefers_a_value(void **state)
             assert_in_range(count[i][k], 2770, 3230); /* 3000, standard deviation 45 */
 }
 
+/* Of those that take part each comes once an epoch, as the permutation of so many sends it. */
+static void some_take_part(void **state)
+{
+    (void)state;
+    const int64_t indices[] = {2, 3, 5, 8, 13};
+    const struct order all = {.seed = 4, .count = 5}, some = {.seed = 4, .count = 5, .indices = indices};
+    for (int64_t epoch = 0; epoch < 3; epoch++) {
+        int64_t sum = 0;
+        for (int64_t g = 5 * epoch; g < 5 * epoch + 5; g++) {
+            assert_int_equal(order_at(&all, g), order_index(4, g, 5));
+            assert_int_equal(order_at(&some, g), indices[order_at(&all, g)]);
+            sum += order_at(&some, g);
+        }
+        assert_int_equal(sum, 2 + 3 + 5 + 8 + 13);
+    }
+}
+
 /* Runs and stores depend on these: they may never change. From tools/reference/data_order.py. */
 static void known_answers(void **state)
 {
@@ -97,6 +114,7 @@ int main(void)
         cmocka_unit_test(large_counts_stay_inside),
         cmocka_unit_test(seeds_and_epochs_differ),
         cmocka_unit_test(no_place_prefers_a_value),
+        cmocka_unit_test(some_take_part),
         cmocka_unit_test(known_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
