@@ -70,6 +70,16 @@ static void show_validation(void *context, int64_t step, const struct validation
     console_progress(line, 1);
 }
 
+static void show_labels(void *context, const struct label_progress *p)
+{
+    (void)context;
+    char line[256], eta[32];
+    print_eta(eta, sizeof eta, p->seconds_left);
+    snprintf(line, sizeof line, "labels %lld/%lld sequences  %.0f tok/s  eta %s", (long long)p->done,
+             (long long)p->total, p->tokens_per_second, eta);
+    console_progress(line, p->done == p->total);
+}
+
 static void show_result(void *context, const char *text)
 {
     (void)context;
@@ -94,7 +104,8 @@ int cmd_run(int argc, char **argv, struct err *e)
     const struct command_line line = {
         .command = "run",
         .usage = "JOB [--set key=value]... [--resume | --fresh] [--role ROLE]",
-        .about = "Runs the job: distill, finetune or evaluate. Start it under mpirun or srun with the ranks that the "
+        .about = "Runs the job: distill, precompute, finetune or evaluate. Start it under mpirun or srun with the "
+                 "ranks that the "
                  "job asks for. A run\nthat was stopped goes on from its last checkpoint by itself. SIGUSR1 stops it "
                  "after the step in work (exit status 75).",
         .options = options,
@@ -108,7 +119,7 @@ int cmd_run(int argc, char **argv, struct err *e)
     watch_signal();
     const struct comm *world = program_world();
     struct watch watch = {.began = clock_seconds()};
-    struct run_observer observer = {attach_log, show_step, show_validation, show_result, &watch};
+    struct run_observer observer = {attach_log, show_step, show_validation, show_labels, show_result, &watch};
     struct run_options run = {fresh, resume, (enum role)role, &stop, &observer};
     struct job *job = NULL;
     if (resume && fresh)

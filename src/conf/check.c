@@ -20,8 +20,7 @@ static bool is_given(const struct job *job, const char *key)
     return given_find(job->memory, key).kind != SPOT_NONE;
 }
 
-/* A store has all that the teacher said, unless the student's side must run the teacher's head itself. */
-static bool needs_teacher(const struct job *job)
+bool job_needs_teacher(const struct job *job)
 {
     bool from_store = job->mode == MODE_DISTILL && job->labels.source == SOURCE_STORE;
     return !from_store || job->labels.encoding.kind == ENCODING_HIDDEN;
@@ -47,7 +46,7 @@ static bool is_required(const struct job *job, const struct field *f)
     if (!reads(job, f->required))
         return false;
     if (!strcmp(f->key, "teacher.model"))
-        return needs_teacher(job);
+        return job_needs_teacher(job);
     if (!strcmp(f->key, "train.steps"))
         return !(job->mode == MODE_PRECOMPUTE && job->labels.whole_corpus);
     return true;
@@ -206,7 +205,7 @@ int job_input_paths(const struct job *job, struct job_path *out, int room)
     const struct field *f;
     for (int i = 0; (f = field_at(i)); i++) {
         const void *at = (const char *)job + f->offset;
-        if (!reads(job, f->modes) || (key_is_below(f->key, "teacher") && !needs_teacher(job)))
+        if (!reads(job, f->modes) || (key_is_below(f->key, "teacher") && !job_needs_teacher(job)))
             continue;
         if (f->type == &type_input)
             add_path(&l, f->key, *(char *const *)at);

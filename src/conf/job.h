@@ -164,6 +164,10 @@ int job_unbuilt(const struct job *job, struct strbuf *out);
 /* What is allowed and seldom meant, one line each, as in job_unbuilt. `check` prints it, and the log of a run. */
 int job_warnings(const struct job *job, struct strbuf *out);
 
+/* Whether the job reads teacher.model, if its mode has a teacher: a store has all that the teacher said, unless the
+ * student's side must run the teacher's head itself. */
+bool job_needs_teacher(const struct job *job);
+
 /* The input paths that this mode reads, for --files; keys are as job_where takes them ("data.train[0].path"). Returns
  * how many there are; at most room of them are written. Strings live as long as the job. */
 struct job_path {

@@ -26,7 +26,7 @@ enum {
 
 static const struct choice modes[] = {
     {"distill", MODE_DISTILL, false},
-    {"precompute", MODE_PRECOMPUTE, true},
+    {"precompute", MODE_PRECOMPUTE, false},
     {"finetune", MODE_FINETUNE, false},
     {"evaluate", MODE_EVALUATE, false},
     {0},
@@ -71,7 +71,7 @@ static const struct choice formats[] = {
 
 static const struct choice sources[] = {
     {"stream", SOURCE_STREAM, false},
-    {"store", SOURCE_STORE, true},
+    {"store", SOURCE_STORE, false},
     {"local", SOURCE_LOCAL, false},
     {0},
 };
@@ -146,8 +146,8 @@ static const struct field teacher[] = {
 };
 
 static const struct field student[] = {
-    {FIELD(input, student.model, "null"), .none = "null", .modes = STUDIES, .required = STUDIES,
-     .help = "Hugging Face directory or .gguf file"},
+    {FIELD(input, student.model, "null"), .none = "null", .modes = IN_ALL, .required = STUDIES,
+     .help = "Hugging Face directory or .gguf file; precompute, where it is given, leaves out ids that it lacks"},
     {FIELD(input, student.adapter, "null"), .none = "null", .modes = STUDIES,
      .help = "PEFT adapter from which training starts"},
     {FIELD(choice, student.precision, "bf16"), .choices = precisions, .modes = STUDIES,
@@ -219,12 +219,12 @@ static const struct field labels[] = {
      .flags = FIELD_FREE, .help = "how far teachers may run ahead of each student replica"},
     {FIELD(int64, labels.seed, "0"), .max = MOST_INTEGER, .modes = LABELS,
      .help = "of the draws, whatever the seed of the job"},
-    {FIELD(bool, labels.allow_partial, "false"), .modes = IN_DISTILL, .flags = FIELD_UNBUILT,
+    {FIELD(bool, labels.allow_partial, "false"), .modes = IN_DISTILL,
      .help = "train from a store that lacks some sequences, without these"},
-    {FIELD(bool, labels.whole_corpus, "false"), .modes = IN_PRECOMPUTE, .flags = FIELD_UNBUILT,
+    {FIELD(bool, labels.whole_corpus, "false"), .modes = IN_PRECOMPUTE,
      .help = "label every sequence, not only those that train.steps would read"},
-    {FIELD(part, labels.part, "null"), .none = "null", .modes = IN_PRECOMPUTE, .flags = FIELD_UNBUILT,
-     .help = "the k-th of n jobs that share the work"},
+    {FIELD(part, labels.part, "null"), .none = "null", .modes = IN_PRECOMPUTE,
+     .help = "the k-th of n jobs that share the work; null: in a Slurm array its own, else all"},
 };
 
 static const struct field distill[] = {

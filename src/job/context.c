@@ -129,12 +129,12 @@ static int check_vocabulary(const struct context *c, const struct model_config *
 static int open_tokenizers(struct context *c, struct err *e)
 {
     const struct job *job = c->job;
-    bool teacher = job->mode != MODE_FINETUNE, student = job->mode != MODE_PRECOMPUTE;
+    const bool teacher = job->mode != MODE_FINETUNE && job_needs_teacher(job);
     struct tokenizer *of_teacher = NULL, *of_student = NULL;
     int rc = 0;
     if (teacher)
         rc = read_config(job, "teacher.model", job->teacher.model, &c->teacher_config, &of_teacher, e);
-    if (student && !rc)
+    if (!rc) /* in precompute, where it is named: it decides which ids take part */
         rc = read_config(job, "student.model", job->student.model, &c->student_config, &of_student, e);
     if (!rc && of_teacher && of_student)
         rc = tokenizer_compare(of_teacher, job->teacher.model, of_student, job->student.model, e);
@@ -169,17 +169,17 @@ static int check_data_paths(const struct job *job, struct err *e)
 /* The first rank of a host builds the file, the others map it. */
 static int open_corpus_file(struct context *c, const struct corpus_spec *spec, struct err *e)
 {
-    uint64_t key = 0;
+    uint64_t *key = &c->corpus_key;
     const struct comm *host = &c->groups.host;
     if (host->rank == 0 && !check_data_paths(c->job, e))
-        corpus_key(spec, c->tokenizer, &key, e);
-    comm_broadcast(host, &key, sizeof key, 0);
-    char *path = job_corpus_path(key);
+        corpus_key(spec, c->tokenizer, key, e);
+    comm_broadcast(host, key, sizeof *key, 0);
+    char *path = job_corpus_path(*key);
     if (host->rank == 0 && e->code == ERR_NONE)
-        job_corpus_build(spec, c->tokenizer, path, key, e);
+        job_corpus_build(spec, c->tokenizer, path, *key, e);
     int rc = agree(c->world, e);
     if (!rc) {
-        corpus_open(&c->corpus, path, key, e);
+        corpus_open(&c->corpus, path, *key, e);
         rc = agree(c->world, e);
     }
     mem_free(path);
@@ -372,7 +372,7 @@ int context_open_models(struct context *c, bool train, struct err *e)
 {
     const struct job *job = c->job;
     bool is_student = c->groups.me.role == ROLE_STUDENT;
-    bool local = job->mode != MODE_FINETUNE && job->labels.source != SOURCE_STREAM;
+    bool local = job->mode != MODE_FINETUNE && job->labels.source == SOURCE_LOCAL;
     if (!is_student || local)
         context_open_model(c, job->teacher.model, job->teacher.adapter, job->teacher.precision, "teacher.model",
                            &c->teacher, e);
@@ -388,4 +388,11 @@ int context_open_models(struct context *c, bool train, struct err *e)
     c->student_allowed = allowed_of(c, c->student);
     log_placement(c);
     return 0;
+}
+
+void context_log_memory(const struct context *c)
+{
+    const long most = comm_max(c->world, (long)(mem_peak() >> 20));
+    if (c->root)
+        log_info("memory: %ld MiB at most on a rank", most);
 }

@@ -21,6 +21,7 @@ struct context {
 
     struct tokenizer *tokenizer; /* the student's, or the teacher's where there is no student */
     struct corpus *corpus;
+    uint64_t corpus_key;
     struct model_config teacher_config, student_config; /* family NULL: there is none */
     uint64_t *allowed;                                  /* vocabulary mask, global ids */
     int64_t allowed_end;
@@ -45,6 +46,9 @@ int context_open_model(struct context *c, const char *path, const char *adapter,
 
 /* Collective over the shards of the replica. The student as a checkpoint of the job's run directory has it. */
 int context_open_checkpoint(struct context *c, int64_t step, struct model **out, struct err *e);
+
+/* Collective over world. Logs the most memory that a rank has needed so far. */
+void context_log_memory(const struct context *c);
 
 enum precision context_precision(enum job_precision p);
 struct label_spec context_label_spec(const struct job *job);

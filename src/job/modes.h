@@ -6,6 +6,8 @@
 
 /* distill and finetune: one loop, with and without labels (train.c). */
 int mode_train(struct context *c, struct err *e);
+/* precompute: every rank a teacher, the labels of the job's sequences into its store (precompute.c). */
+int mode_precompute(struct context *c, struct err *e);
 /* evaluate: teacher, untrained student, trained student on the validation data (evaluate.c). */
 int mode_evaluate(struct context *c, struct err *e);
 

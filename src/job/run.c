@@ -24,7 +24,13 @@ int job_run(const struct comm *world, const struct job *job, const struct run_op
     struct context c;
     if (refuse_unbuilt(job, e) || context_open(&c, world, job, options, e))
         return -1;
-    int rc = job->mode == MODE_EVALUATE ? mode_evaluate(&c, e) : mode_train(&c, e);
+    int (*const modes[])(struct context *, struct err *) = {
+        [MODE_DISTILL] = mode_train,
+        [MODE_PRECOMPUTE] = mode_precompute,
+        [MODE_FINETUNE] = mode_train,
+        [MODE_EVALUATE] = mode_evaluate,
+    };
+    int rc = modes[job->mode](&c, e);
     context_close(&c);
     return rc;
 }

@@ -9,6 +9,12 @@
 #include "learn/trainer.h"
 #include "par/groups.h"
 
+/* How far a precompute is, with all that the store had before. */
+struct label_progress {
+    int64_t done, total; /* sequences */
+    double tokens_per_second, seconds_left;
+};
+
 /* What a run tells the program that started it; root (the rank that writes the run directory) calls, the others do not.
  */
 struct run_observer {
@@ -16,6 +22,7 @@ struct run_observer {
     void (*log)(void *context, const char *path);
     void (*step)(void *context, const struct step_metrics *s, int64_t steps);
     void (*validation)(void *context, int64_t step, const struct validation_metrics *v);
+    void (*labels)(void *context, const struct label_progress *p);
     /* A text for the user that is the result itself (the table of an evaluation). */
     void (*result)(void *context, const char *text);
     void *context;
@@ -25,7 +32,8 @@ struct run_options {
     bool fresh;     /* replace an existing run directory */
     bool resume;    /* insist that there is something to resume */
     enum role role; /* --role of an MPMD launch, or ROLE_ANY */
-    /* Set on any student by a signal: the run stops after the step in work, with a checkpoint and ERR_STOPPED. */
+    /* Set on any student by a signal: the run stops after the step in work, with a checkpoint and ERR_STOPPED. In
+     * precompute on any rank: it stops after the sequences in work, with all labels in the store. */
     const volatile sig_atomic_t *stop;
     const struct run_observer *observer;
 };

@@ -1,6 +1,11 @@
 #include "job/sources.h"
 
+#include <string.h>
+
+#include "base/clock.h"
 #include "base/mem.h"
+#include "job/sequence_list.h"
+#include "par/failure.h"
 
 static void *take_local(void *context, int64_t item, const struct sequence *s, size_t *size, double *waited)
 {
@@ -48,6 +53,55 @@ static double teacher_wait(void *context)
 struct label_source source_stream(struct stream_source *s)
 {
     return (struct label_source){take_streamed, permit_streamed, teacher_wait, s};
+}
+
+/* --- store --- */
+
+enum { READ_AHEAD = 4 }; /* own items that the system is told of: a step's time each is more than a disk needs */
+
+static void prefetch(const struct store_source *from, int64_t item)
+{
+    const int64_t end = items_end(from->items);
+    for (int i = 0; i < READ_AHEAD; i++) {
+        item = items_next_owned(from->items, from->groups->me.replica, item);
+        if (item >= end)
+            return;
+        store_prefetch(from->store, items_sequence(from->items, from->corpus, item).id);
+    }
+}
+
+/* All that the run reads was there when it began. */
+static void *copy_record(const struct store_source *from, const struct sequence *s, size_t *size)
+{
+    struct err e = {0};
+    const void *record = store_find(from->store, s->id, size);
+    if (!record) {
+        err_set(&e, ERR_INPUT, "labels.store: this rank does not find the labels of %s, which the first rank has found",
+                sequence_name(s->id));
+        failure_raise(&e);
+    }
+    void *bytes = mem_alloc(*size);
+    memcpy(bytes, record, *size);
+    return bytes;
+}
+
+static void *take_stored(void *context, int64_t item, const struct sequence *s, size_t *size, double *waited)
+{
+    struct store_source *from = context;
+    void *bytes = NULL;
+    const double began = clock_seconds();
+    if (is_leader(from->groups)) {
+        bytes = copy_record(from, s, size);
+        prefetch(from, item);
+    }
+    comm_broadcast_buffer(&from->groups->shards, &bytes, size, 0);
+    *waited += clock_seconds() - began;
+    return bytes;
+}
+
+struct label_source source_store(struct store_source *s)
+{
+    return (struct label_source){.take = take_stored, .context = s};
 }
 
 void serve_labels(struct teacher *t, struct stream *stream, const struct groups *g, const struct items *items,

@@ -8,6 +8,7 @@
 #include "job/modes.h"
 #include "job/run_directory.h"
 #include "job/sources.h"
+#include "job/stored.h"
 #include "learn/checkpoint.h"
 #include "learn/metrics.h"
 #include "model/save.h"
@@ -18,9 +19,11 @@ struct training {
     struct context *c;
     struct run_start start;
     struct items items;
-    struct stream *stream;   /* NULL: labels are local, or there are none */
+    struct stream *stream;   /* NULL: labels are not streamed */
     struct teacher *teacher; /* on ranks that run one */
+    struct stored stored;
     struct stream_source streamed;
+    struct store_source from_store;
     struct label_source source;
     struct trainer *trainer; /* students */
     struct metrics *metrics; /* root */
@@ -126,6 +129,9 @@ static int open_student(struct training *t, struct err *e)
         t->source = source_stream(&t->streamed);
     } else if (t->teacher) {
         t->source = source_local(t->teacher);
+    } else if (spec.labels) {
+        t->from_store = (struct store_source){t->stored.store, &c->groups, &t->items, c->corpus};
+        t->source = source_store(&t->from_store);
     }
     t->trainer =
         trainer_new(&spec, c->student, &c->groups, c->corpus, &t->items, t->source.take ? &t->source : NULL, e);
@@ -142,9 +148,11 @@ static int open_student(struct training *t, struct err *e)
 static int open_roles(struct training *t, struct err *e)
 {
     struct context *c = t->c;
+    t->items = items_of(t);
+    if (c->job->mode == MODE_DISTILL && stored_open(&t->stored, c, &t->items, t->start.checkpoint, e))
+        return -1;
     if (context_open_models(c, true, e))
         return -1;
-    t->items = items_of(t);
     if (c->groups.teacher.replicas && c->groups.student.replicas)
         t->stream = stream_new(&c->groups);
     open_teacher(t, e);
@@ -161,6 +169,7 @@ static void close_roles(struct training *t)
     metrics_close(t->metrics);
     teacher_free(t->teacher);
     stream_free(t->stream);
+    stored_close(&t->stored);
 }
 
 /* --- training --- */
@@ -294,14 +303,6 @@ static void run_role(struct training *t, struct err *e)
     }
 }
 
-/* Collective over world. */
-static void log_memory(const struct context *c)
-{
-    const long most = comm_max(c->world, (long)(mem_peak() >> 20));
-    if (c->root)
-        log_info("memory: %ld MiB at most on a rank", most);
-}
-
 int mode_train(struct context *c, struct err *e)
 {
     struct training t = {.c = c};
@@ -316,7 +317,7 @@ int mode_train(struct context *c, struct err *e)
         log_info("going on after step %lld", (long long)t.start.checkpoint);
     if (!open_roles(&t, e)) {
         run_role(&t, e);
-        log_memory(c);
+        context_log_memory(c);
     }
     close_roles(&t);
     return agree(c->world, e);

@@ -1,0 +1,15 @@
+/* A job and its label store: what the job's labels are. */
+#ifndef RETORT_JOB_LABEL_STORE_H
+#define RETORT_JOB_LABEL_STORE_H
+
+#include "job/context.h"
+#include "label/store.h"
+
+/* Local. Of the labels that the job asks for. writes: the teacher and its adapter are named, which reads their files.
+ */
+int label_store_description(struct store_description *d, const struct context *c, bool writes, struct err *e);
+
+/* Local. One line for the eyes of other jobs: host, process, job. mem_free it. */
+char *label_store_owner(const struct job *job);
+
+#endif
