@@ -140,26 +140,39 @@ int job_resolve(struct job *job, const char *stem, struct err *e)
     return 0;
 }
 
+static bool is_noisy(const struct job *job)
+{
+    const bool draws = job->labels.encoding.kind == ENCODING_SAMPLED || job->labels.encoding.kind == ENCODING_RANDOM;
+    return reads(job, field_find("distill.temperature")->modes) && draws && job->distill.temperature > 1;
+}
+
+static bool never_warms_up(const struct job *job)
+{
+    return reads(job, field_find("train.schedule.warmup_steps")->modes) &&
+           job->train.schedule.warmup_steps > job->train.steps;
+}
+
+static bool caches_nothing(const struct job *job)
+{
+    return job->mode == MODE_DISTILL && job->labels.cache && job->labels.source != SOURCE_STREAM;
+}
+
 int job_warnings(const struct job *job, struct strbuf *out)
 {
-    int count = 0;
-    bool draws = job->labels.encoding.kind == ENCODING_SAMPLED || job->labels.encoding.kind == ENCODING_RANDOM;
-    if (reads(job, field_find("distill.temperature")->modes) && draws && job->distill.temperature > 1) {
+    if (is_noisy(job))
         strbuf_printf(out,
-                      "%s: drawn labels are noisy above 1, where the teacher is flat; use threshold 0.05 with large "
-                      "batches, or kind: hidden\n",
+                      "%s: drawn labels are noisy above 1, where the teacher is flat; use 1, or threshold 0.05 with "
+                      "large batches\n",
                       job_where(job, "distill.temperature"));
-        count++;
-    }
-    if (reads(job, field_find("train.schedule.warmup_steps")->modes) &&
-        job->train.schedule.warmup_steps > job->train.steps) {
+    if (never_warms_up(job))
         strbuf_printf(out,
                       "%s: %lld is more than train.steps, which is %lld: the learning rate never reaches its peak\n",
                       job_where(job, "train.schedule.warmup_steps"), (long long)job->train.schedule.warmup_steps,
                       (long long)job->train.steps);
-        count++;
-    }
-    return count;
+    if (caches_nothing(job))
+        strbuf_printf(out, "%s: only streamed labels are cached; labels.source is %s\n", job_where(job, "labels.cache"),
+                      field_choice(field_find("labels.source"), job)->name);
+    return is_noisy(job) + never_warms_up(job) + caches_nothing(job);
 }
 
 int job_unbuilt(const struct job *job, struct strbuf *out)

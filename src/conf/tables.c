@@ -202,8 +202,8 @@ static const struct field labels[] = {
      .flags = FIELD_FREE,
      .help = "directory of labels, relative to the current directory; precompute and cache write it, source: store "
              "reads it"},
-    {FIELD(bool, labels.cache, "false"), .modes = IN_DISTILL, .flags = FIELD_FREE | FIELD_UNBUILT,
-     .help = "streamed labels go to the store as well"},
+    {FIELD(bool, labels.cache, "false"), .modes = IN_DISTILL, .flags = FIELD_FREE,
+     .help = "streamed labels go to the store as well, and what it has is not made again"},
     {FIELD(choice, labels.encoding.kind, "sampled"), .choices = encodings, .modes = LABELS,
      .help = "sampled: likely ids exactly, the rest by unbiased draws; random: draws alone; top_k: the k likeliest and"
              " the rest as one class; hidden: the teacher's last state"},

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "fmt/fingerprint.h"
 
@@ -52,6 +53,20 @@ int label_store_description(struct store_description *d, const struct context *c
     for (enum split s = SPLIT_TRAIN; s < SPLIT_COUNT; s++)
         d->sequences[s] = corpus_count(c->corpus, s);
     return writes ? name_teacher(d, c->job, e) : 0;
+}
+
+void label_store_warn(const struct store *s, const struct job *job)
+{
+    const unsigned long long seed = store_description(s)->label.seed;
+    if (seed != (uint64_t)job->labels.seed)
+        log_info("labels.store: its labels were drawn with labels.seed %llu", seed);
+    for (int i = 0; i < store_parts(s); i++) {
+        const struct store_part part = store_part(s, i);
+        if (!part.sealed)
+            log_warning("labels.store: another job writes here, or was killed: %s of %s has not changed for %.0f s; "
+                        "both go on",
+                        part.name, *part.owner ? part.owner : "an unknown owner", part.seconds_unchanged);
+    }
 }
 
 char *label_store_owner(const struct job *job)

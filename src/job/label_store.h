@@ -9,6 +9,10 @@
  */
 int label_store_description(struct store_description *d, const struct context *c, bool writes, struct err *e);
 
+/* Local, before this job writes. Says in the log who else may be writing, and if labels there were drawn with another
+ * labels.seed. */
+void label_store_warn(const struct store *s, const struct job *job);
+
 /* Local. One line for the eyes of other jobs: host, process, job. mem_free it. */
 char *label_store_owner(const struct job *job);
 

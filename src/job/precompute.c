@@ -98,18 +98,6 @@ static void list_wanted(struct precompute *p)
     p->total = p->todo.count;
 }
 
-/* Nothing of ours is open yet. They may be at work or dead: nobody can tell, and neither hurts. */
-static void warn_of_others(const struct store *s)
-{
-    for (int i = 0; i < store_parts(s); i++) {
-        const struct store_part part = store_part(s, i);
-        if (!part.sealed)
-            log_warning("labels.store: another job writes here, or was killed: %s of %s has not changed for %.0f s; "
-                        "both go on",
-                        part.name, *part.owner ? part.owner : "an unknown owner", part.seconds_unchanged);
-    }
-}
-
 static int look(struct precompute *p, struct err *e)
 {
     const struct job *job = p->c->job;
@@ -119,7 +107,7 @@ static int look(struct precompute *p, struct err *e)
         store_open(&s, job->labels.store, e))
         return -1;
     list_wanted(p);
-    warn_of_others(s);
+    label_store_warn(s, job);
     sequence_list_keep(&p->todo, s, false);
     store_close(s);
     return 0;

@@ -1,5 +1,8 @@
 #include "job/run.h"
 
+#include <string.h>
+
+#include "base/log.h"
 #include "base/strbuf.h"
 #include "job/modes.h"
 #include "par/agree.h"
@@ -19,11 +22,24 @@ static int refuse_unbuilt(const struct job *job, struct err *e)
     return n ? -1 : 0;
 }
 
+static void log_warnings(const struct job *job)
+{
+    struct strbuf lines;
+    strbuf_init(&lines);
+    job_warnings(job, &lines);
+    char *rest = lines.data;
+    for (char *line; (line = strsep(&rest, "\n")) && *line;)
+        log_warning("%s", line);
+    strbuf_release(&lines);
+}
+
 int job_run(const struct comm *world, const struct job *job, const struct run_options *options, struct err *e)
 {
     struct context c;
     if (refuse_unbuilt(job, e) || context_open(&c, world, job, options, e))
         return -1;
+    if (c.root)
+        log_warnings(job);
     int (*const modes[])(struct context *, struct err *) = {
         [MODE_DISTILL] = mode_train,
         [MODE_PRECOMPUTE] = mode_precompute,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/integer.h"
 #include "base/mem.h"
 #include "job/sequence_list.h"
 #include "par/failure.h"
@@ -103,6 +104,40 @@ struct label_source source_store(struct store_source *s)
 {
     return (struct label_source){.take = take_stored, .context = s};
 }
+
+/* --- stream and store --- */
+
+static void *take_cached(void *context, int64_t item, const struct sequence *s, size_t *size, double *waited)
+{
+    struct cached_source *from = context;
+    struct stream_source *stream = &from->stream;
+    struct store_source store = {from->cache->store, stream->groups, stream->items, from->corpus};
+    if (items_is_stored(stream->items, item))
+        return take_stored(&store, item, s, size, waited);
+    void *bytes = take_streamed(stream, item, s, size, waited);
+    if (is_leader(stream->groups))
+        cache_keep(from->cache, s, item, bytes, *size);
+    return bytes;
+}
+
+/* Teachers that have made their last item take no more permits. */
+static void permit_cached(void *context, int64_t limit)
+{
+    struct cached_source *from = context;
+    permit_streamed(&from->stream, min_i64(limit, from->cache->made_end));
+}
+
+static double teacher_wait_cached(void *context)
+{
+    return teacher_wait(&((struct cached_source *)context)->stream);
+}
+
+struct label_source source_cached(struct cached_source *s)
+{
+    return (struct label_source){take_cached, permit_cached, teacher_wait_cached, s};
+}
+
+/* --- the teachers' side --- */
 
 void serve_labels(struct teacher *t, struct stream *stream, const struct groups *g, const struct items *items,
                   const struct corpus *corpus)

@@ -4,6 +4,7 @@
 #ifndef RETORT_JOB_SOURCES_H
 #define RETORT_JOB_SOURCES_H
 
+#include "job/cache.h"
 #include "label/store.h"
 #include "label/stream.h"
 #include "learn/items.h"
@@ -29,6 +30,14 @@ struct store_source {
     const struct corpus *corpus;
 };
 struct label_source source_store(struct store_source *s);
+
+/* labels.cache: as a stream, but for items that the store has. */
+struct cached_source {
+    struct stream_source stream;
+    struct cache *cache;
+    const struct corpus *corpus;
+};
+struct label_source source_cached(struct cached_source *s);
 
 /* The teacher group's whole work in a distillation: makes, in order, every item that falls to this replica. */
 void serve_labels(struct teacher *t, struct stream *stream, const struct groups *g, const struct items *items,

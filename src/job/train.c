@@ -22,7 +22,9 @@ struct training {
     struct stream *stream;   /* NULL: labels are not streamed */
     struct teacher *teacher; /* on ranks that run one */
     struct stored stored;
+    struct cache cache; /* items.stored NULL: there is none */
     struct stream_source streamed;
+    struct cached_source cached;
     struct store_source from_store;
     struct label_source source;
     struct trainer *trainer; /* students */
@@ -124,7 +126,10 @@ static int open_student(struct training *t, struct err *e)
 {
     struct context *c = t->c;
     struct train_spec spec = train_spec_of(c);
-    if (t->stream) {
+    if (t->items.stored) {
+        t->cached = (struct cached_source){{t->stream, &c->groups, &t->items}, &t->cache, c->corpus};
+        t->source = source_cached(&t->cached);
+    } else if (t->stream) {
         t->streamed = (struct stream_source){t->stream, &c->groups, &t->items};
         t->source = source_stream(&t->streamed);
     } else if (t->teacher) {
@@ -145,11 +150,18 @@ static int open_student(struct training *t, struct err *e)
     return agree(&c->groups.group, e);
 }
 
+static bool is_cached(const struct job *job)
+{
+    return job->mode == MODE_DISTILL && job->labels.source == SOURCE_STREAM && job->labels.cache;
+}
+
 static int open_roles(struct training *t, struct err *e)
 {
     struct context *c = t->c;
     t->items = items_of(t);
     if (c->job->mode == MODE_DISTILL && stored_open(&t->stored, c, &t->items, t->start.checkpoint, e))
+        return -1;
+    if (is_cached(c->job) && cache_open(&t->cache, c, &t->items, e))
         return -1;
     if (context_open_models(c, true, e))
         return -1;
@@ -170,6 +182,7 @@ static void close_roles(struct training *t)
     teacher_free(t->teacher);
     stream_free(t->stream);
     stored_close(&t->stored);
+    cache_close(&t->cache);
 }
 
 /* --- training --- */
@@ -201,6 +214,8 @@ static bool must_stop(const struct training *t, int64_t step)
 static int checkpoint(struct training *t, int64_t step, struct err *e)
 {
     const struct job *job = t->c->job;
+    if (t->items.stored && cache_sync(&t->cache, false, e)) /* what a resumed run does not ask for again */
+        return -1;
     return checkpoint_save(job->output, step, trainer_optimizer(t->trainer), &t->c->groups, job->train.keep_checkpoints,
                            e);
 }
@@ -217,6 +232,8 @@ static int one_step(struct training *t, int64_t step, struct err *e)
     if (agree(&t->c->groups.group, e))
         return -1;
     if (is_due(job->train.evaluate_every, step, job->train.steps) && validate(t, step, e))
+        return -1;
+    if (t->items.stored && cache_renew(&t->cache, &t->items, step, e))
         return -1;
     bool stop = must_stop(t, step);
     if ((stop || is_due(job->train.checkpoint_every, step, job->train.steps)) && checkpoint(t, step, e))
@@ -284,7 +301,18 @@ static int train(struct training *t, struct err *e)
     for (int64_t step = t->items.first_step; step <= t->items.steps; step++)
         if (one_step(t, step, e))
             return -1;
+    if (t->items.stored && cache_sync(&t->cache, true, e))
+        return -1;
     return save_result(t, e);
+}
+
+/* Students may go on for long with labels from a store, on the same hosts. */
+static void rest(struct training *t)
+{
+    teacher_free(t->teacher);
+    model_close(t->c->teacher);
+    t->teacher = NULL;
+    t->c->teacher = NULL;
 }
 
 static void run_role(struct training *t, struct err *e)
@@ -292,6 +320,7 @@ static void run_role(struct training *t, struct err *e)
     const struct context *c = t->c;
     if (c->groups.me.role == ROLE_TEACHER) {
         serve_labels(t->teacher, t->stream, &c->groups, &t->items, c->corpus);
+        rest(t);
         return;
     }
     /* students agree among themselves; teachers, who may wait for a permit, have to be told: the root does, and the

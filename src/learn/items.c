@@ -1,17 +1,25 @@
 #include "learn/items.h"
 
-#include <stdbool.h>
-
 int64_t items_end(const struct items *it)
 {
     return it->validation + it->steps * it->per_step;
 }
 
+static enum split split_of(const struct items *it, int64_t item)
+{
+    return item < it->validation ? SPLIT_VALIDATION : SPLIT_TRAIN;
+}
+
+static int64_t index_of(const struct items *it, int64_t item)
+{
+    if (item >= it->validation)
+        return order_at(&it->train, item - it->validation);
+    return it->validated ? it->validated[item] : item;
+}
+
 struct sequence items_sequence(const struct items *it, const struct corpus *c, int64_t item)
 {
-    if (item < it->validation)
-        return corpus_sequence(c, SPLIT_VALIDATION, it->validated ? it->validated[item] : item);
-    return corpus_sequence(c, SPLIT_TRAIN, order_at(&it->train, item - it->validation));
+    return corpus_sequence(c, split_of(it, item), index_of(it, item));
 }
 
 int64_t items_of_step(const struct items *it, int64_t step)
@@ -33,6 +41,12 @@ int items_maker(const struct items *it, int64_t item)
     return (int)((item - it->validation) % it->teachers);
 }
 
+bool items_is_stored(const struct items *it, int64_t item)
+{
+    const struct items_stored *s = it->stored;
+    return s && s->written[split_of(it, item)][index_of(it, item)] < (item < s->again ? 0 : s->again);
+}
+
 /* Steps over what a resumed run has done before. */
 static int64_t after(const struct items *it, int64_t item)
 {
@@ -43,7 +57,7 @@ static int64_t after(const struct items *it, int64_t item)
 int64_t items_next_made(const struct items *it, int teacher, int64_t item)
 {
     int64_t end = items_end(it);
-    for (item = after(it, item); item < end && items_maker(it, item) != teacher;)
+    for (item = after(it, item); item < end && (items_maker(it, item) != teacher || items_is_stored(it, item));)
         item = after(it, item);
     return item < end ? item : end;
 }

@@ -433,6 +433,84 @@ static void partial_is_kept(void **state)
     mem_free(local);
 }
 
+/* --- labels.cache --- */
+
+#define CACHED "--set labels.cache=true --set labels.store=st "
+
+/* 35 training sequences, 8 a step: the first epoch ends in step 5, and from step 6 on the teacher has nothing to do. */
+static void cached(const char *layout, int ranks)
+{
+    char *options = mem_printf("%s " CACHED, layout);
+    int open;
+    train("streamed", ranks, "%s", layout);
+    const struct outcome *o = retort(ranks, "run job.yaml --set output=first %s", options);
+    expect_outcome(o, 0, "st has 0 of the 44 sequences");
+    assert_non_null(strstr(o->err, "from step 6 on labels come from the store"));
+    expect_same_run("first", "streamed");
+    assert_int_equal(count_copies("st", &open), 44); /* each once */
+    assert_int_equal(open, 0);
+    verify("st");
+    o = retort(ranks, "run job.yaml --set output=second %s", options);
+    expect_outcome(o, 0, "st has 44 of the 44 sequences");
+    expect_same_run("second", "streamed");
+    assert_int_equal(count_copies("st", &open), 44);
+    assert_false(file_exists("st/writer-000002.json"));
+    mem_free(options);
+}
+
+static void cache(void **state)
+{
+    (void)state;
+    cached("", 2);
+    train("stored", 1, FROM("st"));
+    expect_same_run("stored", "streamed");
+    expect_outcome(retort(1, "run job.yaml --set mode=precompute --set labels.store=st"), 0,
+                   "44 of 44 sequences are labelled");
+    expect_outcome(retort(0, "check job.yaml --set labels.source=local " CACHED), 0, "only streamed labels are cached");
+}
+
+static void cache_replicas(void **state)
+{
+    (void)state;
+    cached("--set ranks.teacher.replicas=2 --set labels.window=1", 5);
+}
+
+static void cache_shards(void **state)
+{
+    (void)state;
+    cached("--set ranks.teacher.tensor_parallel=2 --set ranks.student.tensor_parallel=2", 4);
+}
+
+/* Some of the labels are there before; the others are streamed, and written beside them. */
+static void cache_begun(void **state)
+{
+    (void)state;
+    int open;
+    precompute("st", 1, "--set labels.part=1/3");
+    train("streamed", 2, "");
+    const struct outcome *o = retort(2, "run job.yaml --set output=cached " CACHED);
+    expect_outcome(o, 0, "st has 15 of the 44 sequences");
+    expect_same_run("cached", "streamed");
+    assert_int_equal(count_copies("st", &open), 44);
+}
+
+/* Killed in its first epoch and after it: what a checkpoint has seen is not made again, and the end is the same. */
+static void cache_killed(void **state)
+{
+    (void)state;
+    const char *options = "--set train.steps=90 --set train.evaluate_every=10 --set train.checkpoint_every=2 ";
+    train("streamed", 2, "%s", options);
+    for (int step = 3; step < 60; step += 27) {
+        int pid = flow_start(2, "run job.yaml --set output=cached %s " CACHED, options);
+        flow_wait_for_step("cached", step);
+        flow_kill(pid, -1);
+        assert_int_not_equal(flow_wait(pid)->status, 0);
+    }
+    expect_outcome(retort(2, "run job.yaml --set output=cached %s " CACHED, options), 0, "st has 44 of the 44");
+    expect_same_run("cached", "streamed");
+    verify("st");
+}
+
 /* --- refusals --- */
 
 static void other_labels(void **state)
@@ -546,6 +624,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(stopped_precompute),
         cmocka_unit_test(missing_labels),
         cmocka_unit_test(partial_is_kept),
+        cmocka_unit_test(cache),
+        cmocka_unit_test(cache_replicas),
+        cmocka_unit_test(cache_shards),
+        cmocka_unit_test(cache_begun),
+        cmocka_unit_test(cache_killed),
         cmocka_unit_test(other_labels),
         cmocka_unit_test(other_writers),
         cmocka_unit_test(not_finite),
