@@ -44,6 +44,7 @@ static int open_model(struct bench *b, struct err *e)
     const char *path = o->model ? o->model : o->config, *key = o->model ? "--model" : "--config";
     struct model_options options = {.precision = o->precision,
                                     .random = !o->model,
+                                    .forward_only = !trains(o),
                                     .train_base = trains(o) && !o->lora,
                                     .positions = o->sequence_length};
     if (trains(o) && o->lora) {

@@ -268,8 +268,8 @@ static int read_adapter_config(const struct job *job, const char *key, const cha
 int context_open_model(struct context *c, const char *path, const char *adapter, enum job_precision precision,
                        const char *key, struct model **out, struct err *e)
 {
-    struct model_options options = {.precision = context_precision(precision),
-                                    .positions = c->job->data.sequence_length};
+    struct model_options options = {
+        .precision = context_precision(precision), .forward_only = true, .positions = c->job->data.sequence_length};
     char *adapter_key = mem_printf("%.*s.adapter", (int)strcspn(key, "."), key);
     read_adapter_config(c->job, adapter_key, adapter, &options.adapter, e);
     int rc = agree(&c->groups.shards, e);

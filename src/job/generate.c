@@ -199,7 +199,9 @@ int generate_run(const struct comm *world, const struct generate_options *o, str
 {
     struct generation g = {.o = o};
     strbuf_init(&g.text);
-    if (solo_open(&g.solo, world, &o->solo, e))
+    struct solo_options options = o->solo;
+    options.forward_only = true;
+    if (solo_open(&g.solo, world, &options, e))
         return -1;
     int rc = open_generation(&g, e);
     if (!rc) {

@@ -170,7 +170,9 @@ int score_run(const struct comm *world, const struct score_options *o, struct st
 {
     struct scoring s = {.o = o};
     strbuf_init(&s.sequences);
-    if (solo_open(&s.solo, world, &o->solo, e))
+    struct solo_options options = o->solo;
+    options.forward_only = true;
+    if (solo_open(&s.solo, world, &options, e))
         return -1;
     int rc = open_scoring(&s, e);
     if (!rc) {

@@ -32,6 +32,7 @@ static int read_options(const struct solo_options *o, struct model_options *opti
     int64_t limit = model_limit(model_files_config(files));
     model_files_close(files);
     options->precision = o->precision;
+    options->forward_only = o->forward_only;
     options->keep = o->keep;
     options->keep_count = o->keep_count;
     options->positions = o->positions ? o->positions : limit < o->most ? limit : o->most;

@@ -16,6 +16,7 @@ struct solo {
 struct solo_options {
     const char *model, *adapter; /* adapter NULL: none */
     enum precision precision;
+    bool forward_only; /* model.h */
     int64_t positions; /* 0: the smaller of the model's limit (its sliding window, if that is shorter) and `most` */
     int64_t most;
     const int *keep; /* [keep_count]: blocks that make up the model; NULL: all */

@@ -3,6 +3,7 @@
 #include <cblas.h>
 #include <limits.h>
 #include <omp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -31,6 +32,40 @@ static size_t workspaces_size(int threads)
     return (PANEL_PIECE + (size_t)threads * PANEL_WORKSPACE) * sizeof(float);
 }
 
+/* What OpenBLAS takes a CPU for that it has not heard of. */
+static bool openblas_knows_avx2(void)
+{
+    static const char *const older[] = {"Prescott",  "Core2",     "Nehalem",   "Sandybridge",
+                                        "Barcelona", "Bulldozer", "Piledriver"};
+    const char *core = openblas_get_corename();
+    for (size_t i = 0; i < sizeof older / sizeof *older; i++)
+        if (!strcmp(core, older[i])) {
+            log_warning("OpenBLAS takes this CPU for a %s: f32 products do without it; a newer OpenBLAS, or "
+                        "OPENBLAS_CORETYPE=Haswell, may be faster",
+                        core);
+            return false;
+        }
+    return true;
+}
+
+enum f32_engine { F32_ONEDNN, F32_OPENBLAS, F32_PANELS, F32_ENGINES };
+static const char *const f32_names[F32_ENGINES] = {"onednn", "openblas", "panels"};
+
+/* With AVX-512 oneDNN's f32 is as fast as OpenBLAS's or faster, and does not hang on whether OpenBLAS has heard of the
+ * CPU: one that it has not it serves with kernels for CPUs twenty years older. */
+static enum f32_engine f32_engine(enum isa isa)
+{
+    const char *wish = getenv("RETORT_F32");
+    for (enum f32_engine f = 0; wish && f < F32_ENGINES; f++)
+        if (!strcmp(wish, f32_names[f]))
+            return f;
+    if (wish && *wish)
+        log_warning("environment variable RETORT_F32 is '%s'; it takes onednn, openblas or panels: ignored", wish);
+    if (isa >= ISA_AVX512)
+        return F32_ONEDNN;
+    return isa < ISA_AVX2 || openblas_knows_avx2() ? F32_OPENBLAS : F32_PANELS;
+}
+
 static struct gemm_dnnl *start_dnnl(enum dtype dtype)
 {
     struct err refusal = {0};
@@ -40,36 +75,16 @@ static struct gemm_dnnl *start_dnnl(enum dtype dtype)
     return g;
 }
 
-/* What OpenBLAS takes a CPU for that it has not heard of. */
-static bool openblas_knows_avx2(void)
-{
-    static const char *const older[] = {"Prescott",  "Core2",     "Nehalem",   "Sandybridge",
-                                        "Barcelona", "Bulldozer", "Piledriver"};
-    const char *core = openblas_get_corename();
-    for (size_t i = 0; i < sizeof older / sizeof *older; i++)
-        if (!strcmp(core, older[i])) {
-            log_warning(
-                "OpenBLAS takes this CPU for a %s: f32 products do without it (OPENBLAS_CORETYPE=Haswell may be "
-                "faster, a newer OpenBLAS is)",
-                core);
-            return false;
-        }
-    return true;
-}
-
-/* Without an instruction for it oneDNN would emulate bf16, slower than f32. With AVX-512 its f32 is as fast as
- * OpenBLAS's or faster, and does not hang on whether OpenBLAS has heard of the CPU: one that it has not it serves with
- * the kernels of CPUs twenty years older. */
+/* Without an instruction for it oneDNN would emulate bf16, slower than f32. */
 static void start_engines(void)
 {
     const enum isa isa = isa_used();
+    const enum f32_engine f32 = f32_engine(isa);
     door.bf16 = isa >= ISA_AVX512_BF16 ? start_dnnl(DTYPE_BF16) : NULL;
-    door.f32 = isa >= ISA_AVX512 ? start_dnnl(DTYPE_F32) : NULL;
-    door.blas = isa < ISA_AVX2 || openblas_knows_avx2();
+    door.f32 = f32 == F32_ONEDNN ? start_dnnl(DTYPE_F32) : NULL;
+    door.blas = f32 != F32_PANELS;
     log_debug("products (%s): bf16 by %s, f32 by %s", isa_name(isa), door.bf16 ? "oneDNN" : "panels of f32",
-              door.f32    ? "oneDNN"
-              : door.blas ? "OpenBLAS"
-                          : "panels");
+              f32_names[door.f32 || !door.blas ? f32 : F32_OPENBLAS]);
 }
 
 int gemm_start(int threads, struct err *e)
@@ -210,18 +225,32 @@ static void multiply_panels(const struct product *p)
             multiply_piece(p, &(struct panel_piece){n, min_i64(cols, p->N - n), k, min_i64(depth, p->K - k)});
 }
 
-static void multiply(const struct product *p)
+static void multiply_alone(const struct product *p)
 {
-    ASSERT(door.strips && !omp_in_parallel() && (p->K > 0 || p->accumulate));
-    if (p->M == 0 || p->N == 0 || p->K == 0)
+    if (p->N == 0)
         return;
-    struct gemm_dnnl *dnnl = p->round ? door.bf16 : door.f32;
-    if (dnnl)
-        gemm_dnnl_multiply(dnnl, p, kern_threads(p->M * p->N * p->K));
-    else if (door.blas && operand_is_direct(p, &p->a) && operand_is_direct(p, &p->b))
+    if (door.blas && operand_is_direct(p, &p->a) && operand_is_direct(p, &p->b))
         multiply_sgemm(p);
     else
         multiply_panels(p);
+}
+
+static struct gemm_dnnl *dnnl_of(bool round)
+{
+    return round ? door.bf16 : door.f32;
+}
+
+/* Products of one left side: the same a, M and K. */
+static void multiply(const struct product *p, int count)
+{
+    ASSERT(door.strips && !omp_in_parallel() && (p->K > 0 || p->accumulate));
+    if (p->M == 0 || p->K == 0)
+        return;
+    if (dnnl_of(p->round))
+        gemm_dnnl_multiply(dnnl_of(p->round), p, count, kern_threads(p->M * p->N * p->K));
+    else
+        for (int i = 0; i < count; i++)
+            multiply_alone(&p[i]);
 }
 
 /* --- the door --- */
@@ -237,16 +266,26 @@ static enum gemm_kind kind_of(const struct product *p)
     return p->a.by_inner ? GEMM_BACKWARD_WEIGHT : p->b.by_inner ? GEMM_BACKWARD_INPUT : GEMM_FORWARD;
 }
 
-static void run(const struct product *p)
+/* What several products took together is told in proportion to their work. */
+static void tell(const struct product *p, int count, double seconds)
+{
+    int64_t N = 0;
+    for (int i = 0; i < count; i++)
+        N += p[i].N;
+    for (int i = 0; i < count; i++)
+        door.seen(door.context, &(struct gemm_call){kind_of(&p[i]), p[i].round ? PRECISION_BF16 : PRECISION_F32, p[i].M,
+                                                    p[i].N, p[i].K, seconds * (double)p[i].N / (double)N});
+}
+
+static void run(const struct product *p, int count)
 {
     if (!door.seen) {
-        multiply(p);
+        multiply(p, count);
         return;
     }
     const double began = clock_seconds();
-    multiply(p);
-    door.seen(door.context, &(struct gemm_call){kind_of(p), p->round ? PRECISION_BF16 : PRECISION_F32, p->M, p->N, p->K,
-                                                clock_seconds() - began});
+    multiply(p, count);
+    tell(p, count, clock_seconds() - began);
 }
 
 static struct operand activations(const float *x, int64_t ld, bool by_inner)
@@ -256,8 +295,9 @@ static struct operand activations(const float *x, int64_t ld, bool by_inner)
 
 static struct operand weights(struct matrix w, bool by_inner)
 {
-    ASSERT(w.dtype == DTYPE_F32 || w.dtype == DTYPE_BF16);
-    return (struct operand){.data = w.data, .dtype = w.dtype, .ld = w.cols, .by_inner = by_inner};
+    ASSERT((w.dtype == DTYPE_F32 || w.dtype == DTYPE_BF16) && (w.data || !by_inner));
+    return (struct operand){
+        .data = w.data, .dtype = w.dtype, .ld = w.cols, .by_inner = by_inner, .panels = by_inner ? NULL : w.packed};
 }
 
 static bool rounds(enum precision precision)
@@ -266,26 +306,56 @@ static bool rounds(enum precision precision)
     return precision == PRECISION_BF16;
 }
 
+size_t gemm_packed_size(enum precision precision, int64_t rows, int64_t cols)
+{
+    const struct gemm_dnnl *dnnl = dnnl_of(rounds(precision));
+    return dnnl ? gemm_dnnl_packed_size(dnnl, rows, cols) : 0;
+}
+
+void gemm_pack(enum precision precision, void *to, struct matrix w)
+{
+    const struct operand b = {.data = w.data, .dtype = w.dtype, .ld = w.cols};
+    gemm_dnnl_pack(dnnl_of(rounds(precision)), to, &b, w.rows, w.cols, kern_threads(w.rows * w.cols));
+}
+
+static struct product forward(enum precision precision, const struct gemm_output *o, const float *x, int64_t ldx,
+                              int64_t M)
+{
+    return (struct product){
+        .c = o->y,
+        .ldc = o->ldy,
+        .a = activations(x, ldx, false),
+        .b = weights(o->w, false),
+        .M = M,
+        .N = o->w.rows,
+        .K = o->w.cols,
+        .accumulate = o->accumulate,
+        .round = rounds(precision),
+    };
+}
+
+void gemm_forward_each(enum precision precision, const struct gemm_output *outputs, int count, const float *x,
+                       int64_t ldx, int64_t M)
+{
+    struct product products[GEMM_OUTPUTS_MAX];
+    ASSERT(count > 0 && count <= GEMM_OUTPUTS_MAX);
+    for (int i = 0; i < count; i++) {
+        ASSERT(outputs[i].w.cols == outputs[0].w.cols);
+        products[i] = forward(precision, &outputs[i], x, ldx, M);
+    }
+    run(products, count);
+}
+
 void gemm_forward(enum precision precision, float *y, int64_t ldy, const float *x, int64_t ldx, struct matrix w,
                   int64_t M, bool accumulate)
 {
-    run(&(struct product){
-        .c = y,
-        .ldc = ldy,
-        .a = activations(x, ldx, false),
-        .b = weights(w, false),
-        .M = M,
-        .N = w.rows,
-        .K = w.cols,
-        .accumulate = accumulate,
-        .round = rounds(precision),
-    });
+    gemm_forward_each(precision, &(struct gemm_output){y, ldy, w, accumulate}, 1, x, ldx, M);
 }
 
 void gemm_backward_input(enum precision precision, float *dx, int64_t ldx, const float *dy, int64_t ldy,
                          struct matrix w, int64_t M, bool accumulate)
 {
-    run(&(struct product){
+    const struct product p = {
         .c = dx,
         .ldc = ldx,
         .a = activations(dy, ldy, false),
@@ -295,13 +365,14 @@ void gemm_backward_input(enum precision precision, float *dx, int64_t ldx, const
         .K = w.rows,
         .accumulate = accumulate,
         .round = rounds(precision),
-    });
+    };
+    run(&p, 1);
 }
 
 void gemm_backward_weight(enum precision precision, float *dw, int64_t lddw, const float *dy, int64_t ldy,
                           const float *x, int64_t ldx, int64_t rows, int64_t cols, int64_t M)
 {
-    run(&(struct product){
+    const struct product p = {
         .c = dw,
         .ldc = lddw,
         .a = activations(dy, ldy, true),
@@ -311,5 +382,6 @@ void gemm_backward_weight(enum precision precision, float *dw, int64_t lddw, con
         .K = M,
         .accumulate = true,
         .round = rounds(precision),
-    });
+    };
+    run(&p, 1);
 }

@@ -1,14 +1,16 @@
-/* The only door to a GEMM: f32 through OpenBLAS, bf16 (f32 accumulate) through oneDNN where the CPU has it, expanded
- * panel by panel into f32 and multiplied here where it has not.
+/* The only door to a GEMM: bf16 (f32 accumulate) through oneDNN where the CPU has it, expanded panel by panel into f32
+ * and multiplied here where it has not; f32 through oneDNN with AVX-512, through OpenBLAS without.
  *
  * All matrices are row-major. A result depends on shape, ISA and precision alone, never on the number of threads: the
- * libraries get fixed tiles (a function of the shape), each on one thread; the panels sum every element in one order.
- * OpenBLAS chooses its own kernels by the CPU (RETORT_ISA does not bind it; its OPENBLAS_CORETYPE does). Nothing fails
- * and nothing is allocated after gemm_start. Not to be called from inside a parallel region. */
+ * libraries get fixed tiles (a function of the shape), each on one thread; panels sum every element in one order. The
+ * libraries choose their kernels by the CPU (RETORT_ISA does not bind them; OPENBLAS_CORETYPE and DNNL_MAX_CPU_ISA do).
+ * The environment variable RETORT_F32 (onednn, openblas, panels) overrides who multiplies f32. Nothing fails and
+ * nothing is allocated after gemm_start. Not to be called from inside a parallel region. */
 #ifndef RETORT_KERN_GEMM_H
 #define RETORT_KERN_GEMM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/dtype.h"
@@ -22,6 +24,7 @@ struct matrix {
     const void *data;
     enum dtype dtype;
     int64_t rows, cols;
+    const void *packed; /* by gemm_pack, or NULL; with it gemm_forward does without data */
 };
 
 /* Gives the door and all kernels their threads and the door its workspaces; parallel regions of the calling thread get
@@ -36,6 +39,22 @@ void gemm_stop(void);
  * precision BF16: x and w are rounded to bf16 (nearest even) on their way in. */
 void gemm_forward(enum precision precision, float *y, int64_t ldy, const float *x, int64_t ldx, struct matrix w,
                   int64_t M, bool accumulate);
+
+/* The same for several weights of one input, which it then prepares once. */
+enum { GEMM_OUTPUTS_MAX = 8 };
+struct gemm_output {
+    float *y;
+    int64_t ldy;
+    struct matrix w;
+    bool accumulate;
+};
+void gemm_forward_each(enum precision precision, const struct gemm_output *outputs, int count, const float *x,
+                       int64_t ldx, int64_t M);
+
+/* A weight that never changes, once for all in the layout that gemm_forward likes best: bytes of it (0: it likes what
+ * lies in memory as well), 64-byte aligned. Results have the same bits. */
+size_t gemm_packed_size(enum precision precision, int64_t rows, int64_t cols);
+void gemm_pack(enum precision precision, void *to, struct matrix w);
 
 /* dx[M,cols] = dy[M,rows] w; with accumulate dx += . */
 void gemm_backward_input(enum precision precision, float *dx, int64_t ldx, const float *dy, int64_t ldy,

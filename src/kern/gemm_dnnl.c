@@ -141,6 +141,15 @@ static struct piece piece_of(int64_t n, int64_t index, const struct sizes *s)
     return (struct piece){at, min_i64(n - at, s->of[panel]), s->of[panel], panel};
 }
 
+/* What a length takes up in panels. */
+static int64_t padded_length(int64_t n, const struct sizes *s)
+{
+    if (n == 0)
+        return 0;
+    const struct piece last = piece_of(n, piece_count(n, s) - 1, s);
+    return last.at + last.padded;
+}
+
 /* --- a group: what is packed at a time, and the part of the result that comes of it --- */
 
 struct group {
@@ -150,30 +159,47 @@ struct group {
     int64_t together;            /* panels side by side in a tile */
 };
 
-static int64_t group_depth(const struct gemm_dnnl *g)
+static int64_t element_size(const struct gemm_dnnl *g)
 {
-    return GROUP_DEPTH_BYTES / (g->dtype == DTYPE_BF16 ? 2 : 4);
+    return g->dtype == DTYPE_BF16 ? 2 : 4;
 }
 
-/* Panels stand one behind the other, those of one edge piece together. */
-static void *panel_at(const struct gemm_dnnl *g, char *panels, const struct group *x, struct piece edge,
-                      struct piece depth)
+static int64_t group_depth(const struct gemm_dnnl *g)
 {
-    return panels + (edge.at * x->depth + edge.padded * depth.at) * (g->dtype == DTYPE_BF16 ? 2 : 4);
+    return GROUP_DEPTH_BYTES / element_size(g);
+}
+
+/* Panels stand one behind the other, those of one edge piece together; depth: of all of these. */
+static int64_t panel_offset(const struct gemm_dnnl *g, int64_t depth, struct piece edge, struct piece k)
+{
+    return (edge.at * depth + edge.padded * k.at) * element_size(g);
 }
 
 static void pack_left(const struct gemm_dnnl *g, const struct product *p, const struct group *x, int64_t i)
 {
     const struct piece m = piece_of(x->m, i / x->ks, &row_sizes), k = piece_of(x->k, i % x->ks, &depth_sizes);
     const struct pack_part part = {x->m0 + m.at, m.size, x->k0 + k.at, k.size};
-    panel_pack_left(panel_at(g, g->left, x, m, k), g->dtype, m.padded, k.padded, &p->a, &part);
+    panel_pack_left(g->left + panel_offset(g, x->depth, m, k), g->dtype, m.padded, k.padded, &p->a, &part);
 }
 
-static void pack_right(const struct gemm_dnnl *g, const struct product *p, const struct group *x, int64_t i)
+/* Panel number i of [n, k] of an operand, of which the first element is (n0, k0). */
+static void pack_right(const struct gemm_dnnl *g, char *panels, const struct operand *b, const struct group *x,
+                       int64_t i)
 {
     const struct piece n = piece_of(x->n, i / x->ks, &column_sizes), k = piece_of(x->k, i % x->ks, &depth_sizes);
     const struct pack_part part = {x->n0 + n.at, n.size, x->k0 + k.at, k.size};
-    panel_pack_right(panel_at(g, g->right, x, n, k), g->dtype, n.padded, k.padded, &p->b, &part);
+    panel_pack_right(panels + panel_offset(g, x->depth, n, k), g->dtype, n.padded, k.padded, b, &part);
+}
+
+/* Those of an operand that was packed as a whole stand where they do in the whole: groups are whole large panels. */
+static const void *right_panel(const struct gemm_dnnl *g, const struct product *p, const struct group *x,
+                               struct piece n, struct piece k)
+{
+    if (!p->b.panels)
+        return g->right + panel_offset(g, x->depth, n, k);
+    n.at += x->n0;
+    k.at += x->k0;
+    return (const char *)p->b.panels + panel_offset(g, padded_length(p->K, &depth_sizes), n, k);
 }
 
 /* One row of panels by `together` columns of them: the left panel of a depth stays in the cache for all of these. */
@@ -187,10 +213,10 @@ static void multiply_tile(struct gemm_dnnl *g, const struct product *p, const st
         n[j] = piece_of(x->n, first + j, &column_sizes);
     for (int64_t d = 0; d < x->ks; d++) {
         const struct piece k = piece_of(x->k, d, &depth_sizes);
-        const void *a = panel_at(g, g->left, x, m, k);
+        const void *a = g->left + panel_offset(g, x->depth, m, k);
         for (int64_t j = 0; j < count; j++)
             dnnl_multiply_run(g->multiply[m.panel][n[j].panel][k.panel][d > 0], thread, w->c + j * PACK_EDGE * WIDE, a,
-                              panel_at(g, g->right, x, n[j], k), w->scratch);
+                              right_panel(g, p, x, n[j], k), w->scratch);
     }
     for (int64_t j = 0; j < count; j++)
         panel_store(p->c + (x->m0 + m.at) * p->ldc + x->n0 + n[j].at, p->ldc, w->c + j * PACK_EDGE * WIDE, n[j].padded,
@@ -206,49 +232,69 @@ static int64_t panels_together(const struct group *x, int threads)
     return together;
 }
 
-static struct group group_of(const struct gemm_dnnl *g, const struct product *p, int64_t m0, int64_t n0, int64_t k0)
+/* m by n of the result from (m0, n0), over k of the sum from k0. */
+static struct group group_at(int64_t m0, int64_t m, int64_t n0, int64_t n, int64_t k0, int64_t k)
 {
-    struct group x = {.m0 = m0, .n0 = n0, .k0 = k0};
-    x.m = min_i64(p->M - m0, GROUP_EDGE);
-    x.n = min_i64(p->N - n0, GROUP_EDGE);
-    x.k = min_i64(p->K - k0, group_depth(g));
+    struct group x = {.m0 = m0, .m = m, .n0 = n0, .n = n, .k0 = k0, .k = k};
     x.ms = piece_count(x.m, &row_sizes);
     x.ns = piece_count(x.n, &column_sizes);
     x.ks = piece_count(x.k, &depth_sizes);
-    const struct piece last = piece_of(x.k, x.ks - 1, &depth_sizes);
-    x.depth = last.at + last.padded;
+    x.depth = padded_length(x.k, &depth_sizes);
     x.together = panels_together(&x, omp_get_num_threads());
     return x;
 }
 
-/* By every thread of a parallel region. The left side is packed once for all columns. */
+/* By every thread of a parallel region. */
 static void multiply_group(struct gemm_dnnl *g, const struct product *p, const struct group *x)
 {
-    if (x->n0 == 0)
-#pragma omp for schedule(dynamic, 1) nowait
-        for (int64_t i = 0; i < x->ms * x->ks; i++)
-            pack_left(g, p, x, i);
+    if (!p->b.panels)
 #pragma omp for schedule(dynamic, 1)
-    for (int64_t i = 0; i < x->ns * x->ks; i++)
-        pack_right(g, p, x, i);
+        for (int64_t i = 0; i < x->ns * x->ks; i++)
+            pack_right(g, g->right, &p->b, x, i);
 #pragma omp for schedule(dynamic, 1)
     for (int64_t i = 0; i < x->ms * ceil_div(x->ns, x->together); i++)
         multiply_tile(g, p, x, i, omp_get_thread_num());
 }
 
+/* All that [m, k] of the left side, packed once, goes into. */
+static void multiply_row(struct gemm_dnnl *g, const struct product *p, int count, int64_t m0, int64_t k0)
+{
+    const int64_t m = min_i64(p->M - m0, GROUP_EDGE), k = min_i64(p->K - k0, group_depth(g));
+    const struct group left = group_at(m0, m, 0, 0, k0, k);
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t i = 0; i < left.ms * left.ks; i++)
+        pack_left(g, p, &left, i);
+    for (int i = 0; i < count; i++)
+        for (int64_t n0 = 0; n0 < p[i].N; n0 += GROUP_EDGE) {
+            const struct group x = group_at(m0, m, n0, min_i64(p[i].N - n0, GROUP_EDGE), k0, k);
+            multiply_group(g, &p[i], &x);
+        }
+}
+
 /* oneDNN starts threads of its own unless the parallel region around it has several, or this is one. */
-void gemm_dnnl_multiply(struct gemm_dnnl *g, const struct product *p, int threads)
+void gemm_dnnl_multiply(struct gemm_dnnl *g, const struct product *p, int count, int threads)
 {
     ASSERT(threads <= g->threads);
     const int before = omp_get_max_threads();
-    const int64_t depth = group_depth(g);
     omp_set_num_threads(1);
 #pragma omp parallel num_threads(threads)
     for (int64_t m = 0; m < p->M; m += GROUP_EDGE)
-        for (int64_t k = 0; k < p->K; k += depth)
-            for (int64_t n = 0; n < p->N; n += GROUP_EDGE) {
-                const struct group x = group_of(g, p, m, n, k);
-                multiply_group(g, p, &x);
-            }
+        for (int64_t k = 0; k < p->K; k += group_depth(g))
+            multiply_row(g, p, count, m, k);
     omp_set_num_threads(before);
+}
+
+/* --- a right side that stays --- */
+
+size_t gemm_dnnl_packed_size(const struct gemm_dnnl *g, int64_t N, int64_t K)
+{
+    return (size_t)(padded_length(N, &column_sizes) * padded_length(K, &depth_sizes) * element_size(g));
+}
+
+void gemm_dnnl_pack(const struct gemm_dnnl *g, void *panels, const struct operand *b, int64_t N, int64_t K, int threads)
+{
+    const struct group whole = group_at(0, 0, 0, N, 0, K);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < whole.ns * whole.ks; i++)
+        pack_right(g, panels, b, &whole, i);
 }

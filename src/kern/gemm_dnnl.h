@@ -8,6 +8,8 @@
 #ifndef RETORT_KERN_GEMM_DNNL_H
 #define RETORT_KERN_GEMM_DNNL_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 #include "kern/gemm_product.h"
 
@@ -17,8 +19,13 @@ struct gemm_dnnl;
 struct gemm_dnnl *gemm_dnnl_new(enum dtype dtype, int threads, struct err *e);
 void gemm_dnnl_free(struct gemm_dnnl *g);
 
-/* On so many threads, at most those that it was made for. An element's sum is cut by K alone: its bits depend on
- * nothing else. */
-void gemm_dnnl_multiply(struct gemm_dnnl *g, const struct product *p, int threads);
+/* Products of one left side, p[0 .. count), on so many threads, at most those that it was made for. An element's sum is
+ * cut by K alone: its bits depend on nothing else. */
+void gemm_dnnl_multiply(struct gemm_dnnl *g, const struct product *p, int count, int threads);
+
+/* A right side that stays: its panels, for b.panels of any number of products. They hold [N, K] of it. */
+size_t gemm_dnnl_packed_size(const struct gemm_dnnl *g, int64_t N, int64_t K);
+void gemm_dnnl_pack(const struct gemm_dnnl *g, void *panels, const struct operand *b, int64_t N, int64_t K,
+                    int threads);
 
 #endif

@@ -14,6 +14,7 @@ struct operand {
     enum dtype dtype;
     int64_t ld;
     bool by_inner;
+    const void *panels; /* the same in an engine's own layout, or NULL; then data may be NULL */
 };
 
 /* c[M,N] (+)= sum over K of a[M,K] b[K,N]. round: f32 operands are rounded to bf16. */
@@ -25,6 +26,7 @@ struct product {
     bool accumulate, round;
 };
 
+/* Element (outer, inner). */
 static inline const void *operand_at(const struct operand *o, int64_t outer, int64_t inner)
 {
     const int64_t i = o->by_inner ? inner * o->ld + outer : outer * o->ld + inner;

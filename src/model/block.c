@@ -73,9 +73,12 @@ static void attention_part(struct tape *t, const struct batch *b, int layer, str
     const struct layer *l = &t->m->layers[layer];
     struct block_tape *k = &t->blocks[layer];
     norm_input(t, b, l->attn_norm, k->r_attn, k->x_in);
-    linear_column_forward(t, b, &l->q, layer, LIN_Q, k->q_raw, t->n, k->inner[LIN_Q]);
-    linear_column_forward(t, b, &l->k, layer, LIN_K, k->k_raw, t->n, k->inner[LIN_K]);
-    linear_column_forward(t, b, &l->v, layer, LIN_V, k->v, t->n, k->inner[LIN_V]);
+    const struct linear_use uses[] = {
+        {&l->q, LIN_Q, k->q_raw, k->inner[LIN_Q]},
+        {&l->k, LIN_K, k->k_raw, k->inner[LIN_K]},
+        {&l->v, LIN_V, k->v, k->inner[LIN_V]},
+    };
+    linear_columns_forward(t, b, uses, 3, layer, t->n);
     heads_forward(t, b, l, k);
     profile_op(OP_ATTENTION);
     if (cache) {
@@ -92,8 +95,11 @@ static void mlp_inputs(struct tape *t, const struct batch *b, int layer)
     const struct layer *l = &t->m->layers[layer];
     struct block_tape *k = &t->blocks[layer];
     norm_input(t, b, l->mlp_norm, k->r_mlp, k->x_mid);
-    linear_column_forward(t, b, &l->gate, layer, LIN_GATE, k->gate, t->n, k->inner[LIN_GATE]);
-    linear_column_forward(t, b, &l->up, layer, LIN_UP, k->up, t->n, k->inner[LIN_UP]);
+    const struct linear_use uses[] = {
+        {&l->gate, LIN_GATE, k->gate, k->inner[LIN_GATE]},
+        {&l->up, LIN_UP, k->up, k->inner[LIN_UP]},
+    };
+    linear_columns_forward(t, b, uses, 2, layer, t->n);
 }
 
 static void mlp_output(struct tape *t, const struct batch *b, int layer, float *to)
@@ -146,7 +152,7 @@ static void mlp_backward(struct tape *t, const struct batch *b, int layer)
         {&l->gate, LIN_GATE, k->gate, k->inner[LIN_GATE]},
         {&l->up, LIN_UP, k->up, k->inner[LIN_UP]},
     };
-    linear_column_backward(t, b, uses, 2, layer, t->n, &ld);
+    linear_columns_backward(t, b, uses, 2, layer, t->n, &ld);
     norm_backward(t, b, l->mlp_norm, k->r_mlp, k->x_mid, ld);
 }
 
@@ -190,7 +196,7 @@ static void attention_part_backward(struct tape *t, const struct batch *b, int l
         {&l->k, LIN_K, t->dk, k->inner[LIN_K]},
         {&l->v, LIN_V, t->dv, k->inner[LIN_V]},
     };
-    linear_column_backward(t, b, uses, 3, layer, t->n, &ld);
+    linear_columns_backward(t, b, uses, 3, layer, t->n, &ld);
     norm_backward(t, b, l->attn_norm, k->r_attn, k->x_in, ld);
 }
 

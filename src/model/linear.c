@@ -58,21 +58,44 @@ static const float *adapter_input(struct tape *t, const struct batch *b, const s
     return t->dropped;
 }
 
-void linear_column_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *y,
-                           const float *x, float *inner)
+/* scale * A x of each adapter, where the layers' own products have not left it already: dropout gives each another x.
+ */
+static void adapters_inner(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
+                           const float *x)
 {
-    int64_t N = outputs(l), K = inputs(l), r = lora_rank(l);
-    profile_op(ops[slot]);
-    gemm_forward(precision(t), y, N, x, K, param_matrix(l->w), b->T, false);
-    if (l->bias)
-        bias_forward(y, N, l->bias->data, b->T, N);
-    if (!r)
-        return;
+    for (int i = 0; i < count; i++) {
+        const struct linear *l = uses[i].l;
+        const int64_t K = inputs(l), r = lora_rank(l);
+        if (r && drops(t, b))
+            gemm_forward(precision(t), uses[i].inner, r, adapter_input(t, b, l, layer, uses[i].slot, x), K,
+                         param_matrix(l->lora->a), b->T, false);
+        if (r)
+            vector_scale(uses[i].inner, l->lora->scale, b->T * r);
+    }
+}
+
+void linear_columns_forward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
+                            const float *x)
+{
+    struct gemm_output outputs_of[GEMM_OUTPUTS_MAX];
+    int n = 0;
+    for (int i = 0; i < count; i++) {
+        const struct linear *l = uses[i].l;
+        outputs_of[n++] = (struct gemm_output){uses[i].y, outputs(l), param_matrix(l->w), false};
+        if (l->lora && !drops(t, b))
+            outputs_of[n++] = (struct gemm_output){uses[i].inner, l->lora->rank, param_matrix(l->lora->a), false};
+    }
+    profile_op(ops[uses[0].slot]);
+    gemm_forward_each(precision(t), outputs_of, n, x, inputs(uses[0].l), b->T);
+    for (int i = 0; i < count; i++)
+        if (uses[i].l->bias)
+            bias_forward(uses[i].y, outputs(uses[i].l), uses[i].l->bias->data, b->T, outputs(uses[i].l));
     profile_op(OP_ADAPTER);
-    const float *input = adapter_input(t, b, l, layer, slot, x);
-    gemm_forward(precision(t), inner, r, input, K, param_matrix(l->lora->a), b->T, false);
-    vector_scale(inner, l->lora->scale, b->T * r);
-    gemm_forward(precision(t), y, N, inner, r, param_matrix(l->lora->b), b->T, true);
+    adapters_inner(t, b, uses, count, layer, x);
+    for (int i = 0; i < count; i++)
+        if (uses[i].l->lora)
+            gemm_forward(precision(t), uses[i].y, outputs(uses[i].l), uses[i].inner, lora_rank(uses[i].l),
+                         param_matrix(uses[i].l->lora->b), b->T, true);
 }
 
 void linear_row_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
@@ -140,8 +163,8 @@ static void outputs_backward(struct tape *t, const struct batch *b, const struct
         gemm_backward_weight(precision(t), gradient(t, l->lora->b), r, dy, N, inner, r, N, r, b->T);
 }
 
-void linear_column_backward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
-                            const float *x, int64_t *stride)
+void linear_columns_backward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
+                             const float *x, int64_t *stride)
 {
     int64_t d = inputs(uses[0].l), ld = d;
     for (int i = 0; i < count; i++)
@@ -151,11 +174,11 @@ void linear_column_backward(struct tape *t, const struct batch *b, const struct 
         const struct linear *l = uses[i].l;
         int64_t N = outputs(l), r = lora_rank(l);
         profile_op(ops[uses[i].slot]);
-        outputs_backward(t, b, l, uses[i].dy, x, uses[i].inner);
-        gemm_backward_input(precision(t), t->sum, ld, uses[i].dy, N, param_matrix(l->w), b->T, i > 0);
+        outputs_backward(t, b, l, uses[i].y, x, uses[i].inner);
+        gemm_backward_input(precision(t), t->sum, ld, uses[i].y, N, param_matrix(l->w), b->T, i > 0);
         profile_op(OP_ADAPTER);
         if (r)
-            gemm_backward_input(precision(t), t->sum + at, ld, uses[i].dy, N, param_matrix(l->lora->b), b->T, false);
+            gemm_backward_input(precision(t), t->sum + at, ld, uses[i].y, N, param_matrix(l->lora->b), b->T, false);
         at += r;
     }
     profile_op(OP_TP_SUM);

@@ -8,26 +8,27 @@
 
 #include "model/tape.h"
 
-/* y[T, out] of this shard from x[T, in]. slot: LIN_*; inner: where scale * A x goes. */
-void linear_column_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *y,
-                           const float *x, float *inner);
+/* One layer of a group that shares its input. slot: LIN_*. */
+struct linear_use {
+    const struct linear *l;
+    int slot;
+    float *y;     /* [T, out] of this shard: the output; on the way back its gradient */
+    float *inner; /* [T, r]: where scale * A x goes and is found again */
+};
+
+/* The outputs of a group from x[T, in]. */
+void linear_columns_forward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
+                            const float *x);
 
 /* to[T, hidden] = from + the whole output, summed over shards. x[T, in] is this shard's part of the input. to may be
  * from. */
 void linear_row_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
                         const float *from, const float *x, float *inner);
 
-/* One layer of a group that shares its input: dy[T, out] is its output's gradient. */
-struct linear_use {
-    const struct linear *l;
-    int slot;
-    const float *dy, *inner;
-};
-
 /* Accumulates the gradients of the group's parameters and leaves dL/dx, summed over shards, in t->sum with row stride
  * *stride. x is the input that they shared. */
-void linear_column_backward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
-                            const float *x, int64_t *stride);
+void linear_columns_backward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
+                             const float *x, int64_t *stride);
 
 /* dx[T, in] of this shard = dL/dx given dy[T, hidden] (whole); accumulates the parameters' gradients. */
 void linear_row_backward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *dx,

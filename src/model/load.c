@@ -91,25 +91,79 @@ static enum dtype dtype_of(const struct model *m, const struct param *p)
     return matrix && !p->trainable && m->options.precision != PRECISION_F32 ? DTYPE_BF16 : DTYPE_F32;
 }
 
-void *param_memory(struct model *m, struct param *p, struct err *e)
+/* Bytes of a weight that lies as the GEMM likes it; 0: it does not. */
+static size_t packed_size(const struct model *m, const struct param *p)
+{
+    const bool multiplied = p->row->cols != DIM_ONE && (p != m->embed || p == m->head);
+    if (!m->options.forward_only || !multiplied)
+        return 0;
+    return gemm_packed_size(m->options.precision, param_local_rows(p), param_local_cols(p));
+}
+
+/* Rows of an embedding are read one by one. */
+static bool is_read_by_rows(const struct model *m, const struct param *p)
+{
+    return !packed_size(m, p) || p == m->embed;
+}
+
+void param_room_release(struct param_room *r)
+{
+    if (r->memory)
+        mem_free_large(r->memory, r->size);
+    *r = (struct param_room){0};
+}
+
+static void *room_of(struct param_room *r, size_t size)
+{
+    if (size > r->size) {
+        param_room_release(r);
+        r->memory = mem_try(size);
+        r->size = r->memory ? size : 0;
+    }
+    return r->memory;
+}
+
+static int no_memory(const struct model *m, const struct param *p, struct err *e)
+{
+    return err_set(e, ERR_ENVIRONMENT, "%s: tensor %s: no memory for %lld elements", model_files_path(m->files),
+                   p->name, (long long)param_elements(p));
+}
+
+void *param_memory(struct model *m, struct param *p, struct param_room *room, struct err *e)
 {
     p->dtype = dtype_of(m, p);
     if (p->trainable)
         return (void *)p->data;
-    void *to = arena_try(&m->arena, (size_t)param_elements(p), (size_t)dtype_block_bytes(p->dtype));
+    const size_t elements = (size_t)param_elements(p), each = (size_t)dtype_block_bytes(p->dtype);
+    void *to = is_read_by_rows(m, p) ? arena_try(&m->arena, elements, each) : room_of(room, elements * each);
     if (!to)
-        err_set(e, ERR_ENVIRONMENT, "%s: tensor %s: no memory for %lld elements", model_files_path(m->files), p->name,
-                (long long)param_elements(p));
+        no_memory(m, p, e);
     return to;
 }
 
-static int load_param(struct model *m, struct source *s, struct param *p, struct err *e)
+int param_keep(struct model *m, struct param *p, const void *rows, struct err *e)
+{
+    const size_t size = packed_size(m, p);
+    p->data = rows;
+    if (!size)
+        return 0;
+    void *packed = arena_try(&m->arena, size, 1);
+    if (!packed)
+        return no_memory(m, p, e);
+    gemm_pack(m->options.precision, packed, param_matrix(p));
+    p->packed = packed;
+    if (!is_read_by_rows(m, p))
+        p->data = NULL;
+    return 0;
+}
+
+static int load_param(struct model *m, struct source *s, struct param *p, struct param_room *room, struct err *e)
 {
     s->p = p;
     advise_rows(s, MADV_WILLNEED);
     p->dtype = dtype_of(m, p);
     const bool borrow = can_borrow(s);
-    void *to = borrow ? NULL : param_memory(m, p, e);
+    void *to = borrow ? NULL : param_memory(m, p, room, e);
     if (!borrow && !to)
         return -1;
     for (int64_t i = 0; i < param_local_rows(p); i++) {
@@ -119,9 +173,10 @@ static int load_param(struct model *m, struct source *s, struct param *p, struct
         if (!borrow)
             param_store_row(p, to, i, x);
     }
-    if (!borrow)
+    if (param_keep(m, p, borrow ? s->t->data + (uint64_t)p->rows.first * s->row_bytes : to, e))
+        return -1;
+    if (!borrow || !p->data)
         advise_rows(s, MADV_DONTNEED);
-    p->data = borrow ? s->t->data + (uint64_t)p->rows.first * s->row_bytes : to;
     return 0;
 }
 
@@ -157,6 +212,7 @@ int model_load(struct model *m, struct err *e)
         m->config.hidden_size > m->config.intermediate_size ? m->config.hidden_size : m->config.intermediate_size;
     int64_t q = (int64_t)m->config.heads * m->config.head_dim;
     struct source s = {.m = m, .row = mem_array((size_t)(q > widest ? q : widest), sizeof(float))};
+    struct param_room room = {0};
     int rc = 0;
     for (int i = 0; i < m->param_count && !rc; i++) {
         struct param *p = &m->params[i];
@@ -164,8 +220,9 @@ int model_load(struct model *m, struct err *e)
             continue;
         rc = find_tensor(&s, p, &names, e);
         if (!rc)
-            rc = load_param(m, &s, p, e);
+            rc = load_param(m, &s, p, &room, e);
     }
+    param_room_release(&room);
     mem_free(s.row);
     arena_release(&names);
     return rc;

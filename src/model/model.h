@@ -40,7 +40,8 @@ struct layer {
 
 struct model_options {
     enum precision precision;
-    bool train_base;               /* method full: every base parameter is trainable */
+    bool forward_only; /* no gradient is asked for, and no element of a matrix: they may lie as the GEMM likes them */
+    bool train_base;   /* method full: every base parameter is trainable */
     struct adapter_config adapter; /* rank 0: none; copied by model_open */
     bool train_adapter;            /* its parts are trainable */
     float dropout;                 /* on the adapter's input, only while training */

@@ -101,7 +101,7 @@ int shard_make(struct shard *s, const struct model_config *c, int index, int cou
 
 struct matrix param_matrix(const struct param *p)
 {
-    return (struct matrix){p->data, p->dtype, param_local_rows(p), param_local_cols(p)};
+    return (struct matrix){p->data, p->dtype, param_local_rows(p), param_local_cols(p), p->packed};
 }
 
 static int64_t dim_size(const struct model_config *c, enum dim d, int lora_rank)

@@ -82,9 +82,10 @@ struct param {
     int64_t
         owned_first; /* local rows before this one are counted and written by a lower shard; = local rows: all are */
     bool trainable;
-    int64_t offset;   /* in the trainable buffer; -1: frozen */
-    const void *data; /* local elements, borrowed or owned by the model's arena */
-    enum dtype dtype; /* F32 or BF16 */
+    int64_t offset;     /* in the trainable buffer; -1: frozen */
+    const void *data;   /* local elements, borrowed or owned by the model's arena; NULL if packed does for all */
+    const void *packed; /* by gemm_pack, in the model's arena, or NULL */
+    enum dtype dtype;   /* F32 or BF16 */
 };
 
 static inline int64_t param_local_rows(const struct param *p)

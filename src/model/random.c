@@ -39,24 +39,29 @@ static void fill_vector(const struct param *p, float *to)
         to[i] = gain ? 1 : 0;
 }
 
+static int fill(struct model *m, struct param *p, struct param_room *room, float *row, struct err *e)
+{
+    void *to = param_memory(m, p, room, e);
+    if (!to)
+        return -1;
+    if (p->row->cols == DIM_ONE)
+        fill_vector(p, to);
+    else
+        fill_matrix(p, to, row);
+    return param_keep(m, p, to, e);
+}
+
 int model_fill_random(struct model *m, struct err *e)
 {
     int64_t widest = 1;
     for (int i = 0; i < m->param_count; i++)
         widest = param_local_cols(&m->params[i]) > widest ? param_local_cols(&m->params[i]) : widest;
     float *row = arena_alloc(&m->arena, (size_t)widest, sizeof *row);
-    for (int i = 0; i < m->param_count; i++) {
-        struct param *p = &m->params[i];
-        if (p->part != PART_BASE)
-            continue;
-        void *to = param_memory(m, p, e);
-        if (!to)
-            return -1;
-        if (p->row->cols == DIM_ONE)
-            fill_vector(p, to);
-        else
-            fill_matrix(p, to, row);
-        p->data = to;
-    }
-    return 0;
+    struct param_room room = {0};
+    int rc = 0;
+    for (int i = 0; i < m->param_count && !rc; i++)
+        if (m->params[i].part == PART_BASE)
+            rc = fill(m, &m->params[i], &room, row, e);
+    param_room_release(&room);
+    return rc;
 }

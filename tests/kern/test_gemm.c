@@ -39,7 +39,7 @@ static void fixture_init(struct fixture *f, int64_t M, int64_t rows, int64_t col
     f->w_f32 = random_floats(3, rows * cols, 1);
     f->w_bf16 = mem_array((size_t)(rows * cols), sizeof *f->w_bf16);
     convert_f32_to_bf16(f->w_bf16, f->w_f32, rows * cols);
-    f->w = (struct matrix){dtype == DTYPE_F32 ? (void *)f->w_f32 : f->w_bf16, dtype, rows, cols};
+    f->w = (struct matrix){dtype == DTYPE_F32 ? (void *)f->w_f32 : f->w_bf16, dtype, rows, cols, NULL};
     f->out = random_floats(4, f->size, 1);
     f->ref = random_floats(4, f->size, 1);
 }
@@ -116,7 +116,7 @@ static void test_rounding(void **state)
     const float x = 1 + 0x1p-10f, y = 3;
     float weight = 1 + 0x1p-12f, out;
     struct err e = {0};
-    const struct matrix w = {&weight, DTYPE_F32, 1, 1};
+    const struct matrix w = {&weight, DTYPE_F32, 1, 1, NULL};
     assert_done(gemm_start(1, &e), &e);
     gemm_forward(PRECISION_BF16, &out, 1, &x, 1, w, 1, false);
     assert_true(out == 1);
@@ -146,7 +146,7 @@ static void test_rows_alone(void **state)
         assert_same("row", f.ref, f.out + m * f.ldy, N, sizeof *f.ref);
     }
     for (int64_t n = 1; n < N; n += 999) {
-        const struct matrix part = {f.w_bf16 + n * K, DTYPE_BF16, N - n, K};
+        const struct matrix part = {f.w_bf16 + n * K, DTYPE_BF16, N - n, K, NULL};
         gemm_forward(PRECISION_F32, f.ref, f.ldy, f.x, f.ldx, part, 1, false);
         assert_same("columns", f.ref, f.out + n, N - n, sizeof *f.ref);
     }
@@ -187,22 +187,69 @@ static void check_dnnl(struct gemm_dnnl *g, int threads, const int64_t *shape, b
     const bool round = precision == PRECISION_BF16;
     struct fixture f;
     fixture_init(&f, M, rows, cols, DTYPE_BF16);
-    const struct operand x = {f.x, DTYPE_F32, f.ldx, false}, w = {f.w_bf16, DTYPE_BF16, cols, false};
-    const struct operand dy = {f.y, DTYPE_F32, f.ldy, false};
-    const struct operand w_by_k = {w.data, w.dtype, w.ld, true}, dy_by_k = {dy.data, dy.dtype, dy.ld, true};
-    const struct operand x_by_k = {x.data, x.dtype, x.ld, true};
-    const struct product products[] = {
+    const struct operand x = {f.x, DTYPE_F32, f.ldx, false, NULL}, w = {f.w_bf16, DTYPE_BF16, cols, false, NULL};
+    const struct operand dy = {f.y, DTYPE_F32, f.ldy, false, NULL};
+    const struct operand w_by_k = {w.data, w.dtype, w.ld, true, NULL}, dy_by_k = {dy.data, dy.dtype, dy.ld, true, NULL};
+    const struct operand x_by_k = {x.data, x.dtype, x.ld, true, NULL};
+    struct product products[] = {
         {f.out, f.ldy, x, w, M, rows, cols, accumulate, round},
         {f.out, f.ldx, dy, w_by_k, M, cols, rows, accumulate, round},
         {f.out, f.ldx, dy_by_k, x_by_k, rows, cols, M, true, round},
     };
+    const size_t size = gemm_dnnl_packed_size(g, rows, cols);
+    void *packed = accumulate ? mem_try(size) : NULL;
+    if (packed)
+        gemm_dnnl_pack(g, packed, &w, rows, cols, threads);
     for (enum kind kind = FORWARD; kind <= BACKWARD_WEIGHT; kind++) {
         memcpy(f.ref, f.out, (size_t)f.size * sizeof *f.ref);
-        gemm_dnnl_multiply(g, &products[kind], threads);
+        if (kind == FORWARD)
+            products[kind].b.panels = packed;
+        gemm_dnnl_multiply(g, &products[kind], 1, threads);
         run_ref(&f, kind, precision, accumulate);
         assert_close("oneDNN", f.out, f.ref, f.size, 4e-6);
     }
+    if (packed)
+        mem_free_large(packed, size);
     fixture_release(&f);
+}
+
+/* Two weights of one input, of which one was packed beforehand: the bits of one at a time. */
+static void check_each(const int64_t *shape, enum dtype dtype, enum precision precision)
+{
+    struct fixture f, other;
+    fixture_init(&f, shape[0], shape[1], shape[2], dtype);
+    fixture_init(&other, shape[0], shape[1], shape[2], dtype);
+    const size_t size = gemm_packed_size(precision, f.rows, f.cols);
+    void *packed = size ? mem_try(size) : NULL;
+    struct matrix w = f.w, part = {f.w.data, dtype, f.rows / 2 + 1, f.cols, NULL};
+    if (packed) {
+        gemm_pack(precision, packed, f.w);
+        w = (struct matrix){NULL, dtype, f.rows, f.cols, packed};
+    }
+    const struct gemm_output outputs[] = {{f.out, f.ldy, w, false}, {other.out, f.ldy, part, true}};
+    gemm_forward_each(precision, outputs, 2, f.x, f.ldx, f.M);
+    gemm_forward(precision, f.ref, f.ldy, f.x, f.ldx, f.w, f.M, false);
+    gemm_forward(precision, other.ref, f.ldy, f.x, f.ldx, part, f.M, true);
+    assert_same("first", f.out, f.ref, f.size, sizeof *f.out);
+    assert_same("second", other.out, other.ref, f.size, sizeof *f.out);
+    if (packed)
+        mem_free_large(packed, size);
+    fixture_release(&f);
+    fixture_release(&other);
+}
+
+static void test_each(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][3] = {{1, 1, 1}, {37, 53, 129}, {270, 1300, 300}, {9, 40, 4600}, {1100, 80, 576}};
+    struct err e = {0};
+    assert_done(gemm_start(2, &e), &e);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (enum precision precision = PRECISION_F32; precision <= PRECISION_BF16; precision++) {
+            check_each(shapes[i], DTYPE_F32, precision);
+            check_each(shapes[i], DTYPE_BF16, precision);
+        }
+    gemm_stop();
 }
 
 static void check_dnnl_shapes(struct gemm_dnnl *g, enum precision precision)
@@ -299,7 +346,7 @@ static void test_panels(void **state)
         for (int variant = 0; variant < 16; variant++) {
             const bool bf16 = variant & 1, by_inner = variant & 2;
             const int64_t ld = variant & 4 ? LD : LD - 1; /* words may straddle, or not */
-            const struct operand o = {bf16 ? (void *)h : x, bf16 ? DTYPE_BF16 : DTYPE_F32, ld, by_inner};
+            const struct operand o = {bf16 ? (void *)h : x, bf16 ? DTYPE_BF16 : DTYPE_F32, ld, by_inner, NULL};
             const int64_t *s = sizes[i], inner = variant & 4 ? 3 : 4, outer = 2;
             check_panel(variant & 8 ? DTYPE_BF16 : DTYPE_F32, &o, s[0], s[1],
                         (struct pack_part){outer, s[2], inner, s[3]});
@@ -336,9 +383,9 @@ static void test_start_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),  cmocka_unit_test(test_rounding),   cmocka_unit_test(test_rows_alone),
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_dnnl),       cmocka_unit_test(test_dnnl_refusal),
-        cmocka_unit_test(test_panels),  cmocka_unit_test(test_start_stop),
+        cmocka_unit_test(test_shapes),  cmocka_unit_test(test_rounding), cmocka_unit_test(test_rows_alone),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_dnnl),     cmocka_unit_test(test_dnnl_refusal),
+        cmocka_unit_test(test_panels),  cmocka_unit_test(test_each),     cmocka_unit_test(test_start_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -322,7 +322,7 @@ static void test_embedding(void **state)
     float *table = random_floats(1, ROWS * D, 1), x[T * D], *dx = random_floats(2, T * D, 1);
     uint16_t half[ROWS * D];
     convert_f32_to_bf16(half, table, ROWS * D);
-    const struct matrix f32 = {table, DTYPE_F32, ROWS, D}, bf16 = {half, DTYPE_BF16, ROWS, D};
+    const struct matrix f32 = {table, DTYPE_F32, ROWS, D, NULL}, bf16 = {half, DTYPE_BF16, ROWS, D, NULL};
     embedding_forward(x, ids, f32, FIRST, T);
     for (int t = 0; t < T; t++)
         for (int i = 0; i < D; i++)

@@ -306,45 +306,69 @@ static void adapters(void **state)
     }
 }
 
+/* logits[ROWS, vocabulary of the shard] of the model in `directory`; returns how many. */
+static int64_t logits_of(const struct model_options *o, float **logits)
+{
+    struct batch b = make_batch(1);
+    struct err e = {0};
+    struct model *m;
+    b.place = NULL;
+    assert_done(model_open(&m, directory, o, &world, "--model", &e), &e);
+    const int64_t V = m->shard.vocab.end - m->shard.vocab.first;
+    struct tape *t = tape_new(m, T, TAPE_INFERENCE, &e);
+    float *h = mem_array((size_t)(ROWS * m->config.hidden_size), sizeof *h);
+    *logits = mem_array((size_t)(ROWS * V), sizeof **logits);
+    model_forward(m, t, &b);
+    model_final_norm(m, t, rows, ROWS, h);
+    model_logits(m, h, ROWS, *logits);
+    tape_free(t);
+    mem_free(h);
+    model_close(m);
+    return ROWS * V;
+}
+
 static void bf16_operands(void **state)
 {
     (void)state;
     struct model_config c;
     model_maker_config(&c, "llama");
     write_model(&c);
+    float *half, *full;
     struct model_options o = {.precision = PRECISION_BF16, .positions = 64};
-    struct batch b = make_batch(1);
-    b.place = NULL;
-    struct err e = {0};
-    struct model *m[2];
-    float *logits[2];
-    for (int k = 0; k < 2; k++) {
-        assert_done(model_open(&m[k], directory, &o, &world, "--model", &e), &e);
-        int64_t V = m[k]->shard.vocab.end - m[k]->shard.vocab.first;
-        struct tape *t = tape_new(m[k], T, TAPE_INFERENCE, &e);
-        float *h = mem_array((size_t)(ROWS * c.hidden_size), sizeof *h);
-        logits[k] = mem_array((size_t)(ROWS * V), sizeof(float));
-        model_forward(m[k], t, &b);
-        model_final_norm(m[k], t, rows, ROWS, h);
-        model_logits(m[k], h, ROWS, logits[k]);
-        tape_free(t);
-        mem_free(h);
-        o.precision = PRECISION_F32;
-    }
-    int64_t n = ROWS * (m[0]->shard.vocab.end - m[0]->shard.vocab.first);
+    logits_of(&o, &half);
+    o.precision = PRECISION_F32;
+    const int64_t n = logits_of(&o, &full);
     double largest = 0, worst = 0;
     for (int64_t i = 0; i < n; i++) {
-        largest = fmax(largest, fabs(logits[1][i]));
-        worst = fmax(worst, fabs(logits[0][i] - logits[1][i]));
+        largest = fmax(largest, fabs(full[i]));
+        worst = fmax(worst, fabs(half[i] - full[i]));
     }
     assert_true(worst > 0 && worst < 3e-2 * largest); /* 8 bits of mantissa over two blocks */
-    for (int k = 0; k < 2; k++) {
-        model_close(m[k]);
-        mem_free(logits[k]);
-    }
+    mem_free(half);
+    mem_free(full);
     comm_barrier(&world);
-    if (world.rank == 0)
-        assert_done(file_remove_tree(directory, &e), &e);
+}
+
+/* A model that only runs forward may keep its weights as the GEMM likes them: to the same bits. */
+static void forward_only(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"llama", "qwen2"};
+    for (int i = 0; i < 4; i++) {
+        struct model_config c;
+        model_maker_config(&c, families[i / 2]);
+        c.tie_word_embeddings = i / 2;
+        write_model(&c);
+        struct model_options o = {.precision = i % 2 ? PRECISION_BF16 : PRECISION_F32, .positions = 64};
+        float *plain, *packed;
+        const int64_t n = logits_of(&o, &plain);
+        o.forward_only = true;
+        logits_of(&o, &packed);
+        assert_memory_equal(plain, packed, (size_t)n * sizeof *plain);
+        mem_free(plain);
+        mem_free(packed);
+        comm_barrier(&world);
+    }
 }
 
 static void too_many_shards(void **state)
@@ -409,6 +433,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(heads_that_do_not_divide),
         cmocka_unit_test(adapters),
         cmocka_unit_test(bf16_operands),
+        cmocka_unit_test(forward_only),
         cmocka_unit_test(too_many_shards),
         cmocka_unit_test(a_weight_that_is_no_number),
         cmocka_unit_test(finish),
