@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/assert.h"
+#include "kern/convert_inline.h"
 #include "kern/kernel.h"
 #include "kern/simd.h"
 #include "kern/threads.h"
@@ -47,6 +48,18 @@ static void scale_chunk(float *y, float a, int64_t n)
 void KERNEL(vector_scale)(float *y, float a, int64_t n)
 {
     KERN_FOR(c, kern_chunks(n), n, scale_chunk(y + c * KERN_CHUNK, a, kern_chunk_size(c, n)));
+}
+
+static void round_chunk(float *y, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        y[i] = bf16_rounded(y[i]);
+}
+
+void KERNEL(vector_round)(float *y, int64_t n)
+{
+    KERN_FOR(c, kern_chunks(n), n, round_chunk(y + c * KERN_CHUNK, kern_chunk_size(c, n)));
 }
 
 static double block_sum_squares(const float *x, int64_t n)

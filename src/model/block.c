@@ -53,7 +53,7 @@ static void norm_input(struct tape *t, const struct batch *b, const struct param
     rms_norm_forward(r, t->n, d, x, d, gain(p), (float)t->m->config.rms_norm_eps, b->T, d);
 }
 
-/* q and k: the norm of each head where the family has one, then the rotation. */
+/* q and k: the norm of each head where the family has one, then the rotation; q, k and v as attention takes them. */
 static void heads_forward(struct tape *t, const struct batch *b, const struct layer *l, struct block_tape *k)
 {
     const struct model *m = t->m;
@@ -66,6 +66,12 @@ static void heads_forward(struct tape *t, const struct batch *b, const struct la
     }
     rope_apply(k->q, H * D, b->position, m->cos_table, m->sin_table, 1, b->T, H, D);
     rope_apply(k->k, K * D, b->position, m->cos_table, m->sin_table, 1, b->T, K, D);
+    if (m->options.precision == PRECISION_F32)
+        return;
+    /* operands of attention's products: forward and backward see the same, saved in between or not */
+    vector_round(k->q, b->T * H * D);
+    vector_round(k->k, b->T * K * D);
+    vector_round(k->v, b->T * K * D);
 }
 
 static void attention_part(struct tape *t, const struct batch *b, int layer, struct kv_cache *cache)

@@ -23,8 +23,11 @@ void model_forward_cached(struct tape *t, const struct batch *b, struct kv_cache
     embedding_forward(t->blocks[0].x_in, b->ids, param_matrix(m->embed), m->shard.vocab.first, b->T);
     profile_op(OP_TP_SUM);
     sum_f32(&m->shards, t->blocks[0].x_in, b->T * m->config.hidden_size);
-    for (int i = 0; i < m->config.layers; i++)
+    for (int i = 0; i < m->config.layers; i++) {
         block_forward(t, b, i, block_output(t, i), cache);
+        if (i >= m->config.layers - t->kept)
+            tape_save(t, i, b->T);
+    }
 }
 
 void model_forward(const struct model *m, struct tape *t, const struct batch *b)
@@ -105,8 +108,11 @@ void model_backward(const struct model *m, struct tape *t, const struct batch *b
     ASSERT(t->m == m && t->kept != TAPE_INFERENCE);
     final_norm_backward(t, b, rows, n, dh);
     for (int i = m->config.layers - 1; i >= 0; i--) {
-        if (i < first_kept)
+        if (i < first_kept) {
             block_restore(t, b, i);
+            tape_save(t, i, b->T);
+        }
+        tape_load(t, i, b->T);
         block_backward(t, b, i);
         if (!b->last)
             continue;

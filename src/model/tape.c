@@ -1,8 +1,11 @@
 #include "model/tape.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/integer.h"
 #include "base/mem.h"
+#include "kern/quant.h"
 
 /* Hands out arrays of one arena, or only counts them (arena NULL). After the first failure it hands out nothing, and
  * the caller asks once. */
@@ -12,15 +15,20 @@ struct room {
     size_t bytes;
 };
 
-static float *floats(struct room *r, int64_t n)
+static void *bytes(struct room *r, int64_t n, size_t each)
 {
-    const size_t size = (size_t)(n > 0 ? n : 1) * sizeof(float);
+    const size_t size = (size_t)(n > 0 ? n : 1) * each;
     r->bytes += size;
     if (!r->arena)
         return NULL;
-    float *p = r->failed ? NULL : arena_try(r->arena, size, 1);
+    void *p = r->failed ? NULL : arena_try(r->arena, size, 1);
     r->failed |= !p;
     return p;
+}
+
+static float *floats(struct room *r, int64_t n)
+{
+    return bytes(r, n, sizeof(float));
 }
 
 static int64_t width(struct range r)
@@ -34,27 +42,80 @@ int64_t tape_sum_width(const struct model *m)
     return m->config.hidden_size + MOST_LAYERS_IN_ONE_SUM * (int64_t)m->options.adapter.rank;
 }
 
-/* What a block needs besides its input. */
-static void make_work(struct block_tape *b, const struct model *m, int64_t T, struct room *r)
+/* What a block needs besides its input: that which stays f32 (narrow, or the residual stream itself), */
+static void make_narrow(struct block_tape *b, const struct model *m, int64_t T, struct room *r)
 {
     const struct shard *s = &m->shard;
-    int64_t d = m->config.hidden_size, Q = width(s->q), KV = width(s->kv), F = width(s->ffn);
-    b->x_mid = floats(r, T * d);
+    b->x_mid = floats(r, T * m->config.hidden_size);
     b->r_attn = floats(r, T);
     b->r_mlp = floats(r, T);
+    b->r_q = m->config.qk_norm ? floats(r, T * width(s->heads)) : NULL;
+    b->r_k = m->config.qk_norm ? floats(r, T * width(s->kv_heads)) : NULL;
+    b->lse = floats(r, T * width(s->heads));
+    for (int i = 0; i < LIN_COUNT && m->options.adapter.rank; i++)
+        b->inner[i] = floats(r, T * m->options.adapter.rank);
+}
+
+/* and that which is saved in the precision that the model computes in. */
+static void make_wide(struct block_tape *b, const struct model *m, int64_t T, struct room *r)
+{
+    const int64_t Q = width(m->shard.q), KV = width(m->shard.kv), F = width(m->shard.ffn);
     b->q = floats(r, T * Q);
     b->k = floats(r, T * KV);
     b->v = floats(r, T * KV);
-    b->q_raw = m->config.qk_norm ? floats(r, T * Q) : b->q;
-    b->k_raw = m->config.qk_norm ? floats(r, T * KV) : b->k;
-    b->r_q = m->config.qk_norm ? floats(r, T * width(s->heads)) : NULL;
-    b->r_k = m->config.qk_norm ? floats(r, T * width(s->kv_heads)) : NULL;
     b->attn = floats(r, T * Q);
-    b->lse = floats(r, T * width(s->heads));
     b->gate = floats(r, T * F);
     b->up = floats(r, T * F);
-    for (int i = 0; i < LIN_COUNT && m->options.adapter.rank; i++)
-        b->inner[i] = floats(r, T * m->options.adapter.rank);
+    b->q_raw = m->config.qk_norm ? floats(r, T * Q) : b->q;
+    b->k_raw = m->config.qk_norm ? floats(r, T * KV) : b->k;
+}
+
+enum { WIDE = 8 };
+struct wide {
+    float *at;
+    int64_t width;
+};
+
+/* Those of a block, and how many. */
+static int wide_of(struct wide list[WIDE], const struct model *m, const struct block_tape *b)
+{
+    const int64_t Q = width(m->shard.q), KV = width(m->shard.kv), F = width(m->shard.ffn);
+    const struct wide all[WIDE] = {{b->q, Q},    {b->k, KV}, {b->v, KV},    {b->attn, Q},
+                                   {b->gate, F}, {b->up, F}, {b->q_raw, Q}, {b->k_raw, KV}};
+    memcpy(list, all, sizeof all);
+    return m->config.qk_norm ? WIDE : WIDE - 2;
+}
+
+static bool saves_half(const struct tape *t)
+{
+    return t->kept != TAPE_INFERENCE && t->m->options.precision != PRECISION_F32;
+}
+
+static void make_saved(struct block_tape *b, const struct model *m, int64_t T, struct room *r)
+{
+    struct wide list[WIDE];
+    int64_t elements = 0;
+    for (int i = wide_of(list, m, b); i-- > 0;)
+        elements += T * list[i].width;
+    b->saved = bytes(r, elements, sizeof *b->saved);
+}
+
+void tape_save(struct tape *t, int layer, int64_t tokens)
+{
+    struct wide list[WIDE];
+    uint16_t *to = t->blocks[layer].saved;
+    const int n = wide_of(list, t->m, &t->blocks[layer]);
+    for (int i = 0; to && i < n; to += t->T * list[i++].width)
+        convert_f32_to_bf16(to, list[i].at, tokens * list[i].width);
+}
+
+void tape_load(struct tape *t, int layer, int64_t tokens)
+{
+    struct wide list[WIDE];
+    const uint16_t *from = t->blocks[layer].saved;
+    const int n = wide_of(list, t->m, &t->blocks[layer]);
+    for (int i = 0; from && i < n; from += t->T * list[i++].width)
+        convert_bf16_to_f32(list[i].at, from, tokens * list[i].width);
 }
 
 /* Every block of a training tape has an input of its own; the last `kept` have the rest of their own, too. */
@@ -64,15 +125,23 @@ static void make_blocks(struct tape *t, struct block_tape *blocks, struct room *
     const int L = m->config.layers;
     const int64_t stream = t->T * m->config.hidden_size;
     struct block_tape shared = {.x_in = floats(r, stream)};
-    make_work(&shared, m, t->T, r);
+    make_narrow(&shared, m, t->T, r);
+    make_wide(&shared, m, t->T, r);
+    if (saves_half(t))
+        make_saved(&shared, m, t->T, r);
     if (t->kept == TAPE_INFERENCE)
         shared.x_mid = shared.x_in; /* without a backward the residual stream is changed in place */
     for (int i = 0; i < L; i++) {
+        const bool own = i > L - t->kept && t->kept != TAPE_INFERENCE;
         struct block_tape b = shared;
         if (i > 0 && t->kept != TAPE_INFERENCE)
             b.x_in = floats(r, stream);
-        if (i > L - t->kept && t->kept != TAPE_INFERENCE)
-            make_work(&b, m, t->T, r);
+        if (own)
+            make_narrow(&b, m, t->T, r);
+        if (own && saves_half(t))
+            make_saved(&b, m, t->T, r);
+        else if (own)
+            make_wide(&b, m, t->T, r);
         if (blocks)
             blocks[i] = b;
     }

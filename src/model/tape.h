@@ -19,6 +19,7 @@ struct block_tape {
     float *attn, *lse;       /* [T, Q], [H, T] */
     float *gate, *up;        /* [T, F] */
     float *inner[LIN_COUNT]; /* [T, r]: scale * A x of each adapted layer */
+    uint16_t *saved;         /* where the model computes in bf16: q_raw to up, which then are scratch, until backward */
 };
 
 struct tape {
@@ -45,5 +46,10 @@ struct tape {
 
 /* Elements from one token to the next in tape.sum, for a group of layers that share one sum: hidden + their ranks. */
 int64_t tape_sum_width(const struct model *m);
+
+/* Local. Of a training tape whose model computes in bf16: what block `layer` has just computed for `tokens` tokens goes
+ * where it is saved, and comes back. Otherwise it stays where it is. */
+void tape_save(struct tape *t, int layer, int64_t tokens);
+void tape_load(struct tape *t, int layer, int64_t tokens);
 
 #endif

@@ -349,6 +349,34 @@ static void bf16_operands(void **state)
     comm_barrier(&world);
 }
 
+/* Gradients of a model that computes in bf16, and saves what it computes in bf16, are near those of f32. */
+static void bf16_gradients(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"llama", "qwen3"};
+    for (int f = 0; f < 2; f++) {
+        struct model_config c;
+        model_maker_config(&c, families[f]);
+        write_model(&c);
+        struct batch b = make_batch(1);
+        struct model_options o = train_all;
+        struct run full, half;
+        b.place = NULL;
+        run_model(&full, &o, &world, &b);
+        o.precision = PRECISION_BF16;
+        run_model(&half, &o, &world, &b);
+        double difference = 0, norm = 0;
+        for (int64_t i = 0; i < full.m->trainable_count; i++) {
+            difference += pow(half.m->gradient[i] - full.m->gradient[i], 2);
+            norm += pow(full.m->gradient[i], 2);
+        }
+        assert_true(difference > 0 && sqrt(difference / norm) < 2e-2);
+        end_run(&full);
+        end_run(&half);
+        comm_barrier(&world);
+    }
+}
+
 /* A model that only runs forward may keep its weights as the GEMM likes them: to the same bits. */
 static void forward_only(void **state)
 {
@@ -434,6 +462,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(adapters),
         cmocka_unit_test(bf16_operands),
         cmocka_unit_test(forward_only),
+        cmocka_unit_test(bf16_gradients),
         cmocka_unit_test(too_many_shards),
         cmocka_unit_test(a_weight_that_is_no_number),
         cmocka_unit_test(finish),
