@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "kern/gemm_dnnl.h"
 #include "kern/isa.h"
+#include "kern/op_few_rows.h"
+#include "kern/op_linear.h"
 #include "kern/panel.h"
 #include "kern/threads.h"
 
@@ -225,32 +227,60 @@ static void multiply_panels(const struct product *p)
             multiply_piece(p, &(struct panel_piece){n, min_i64(cols, p->N - n), k, min_i64(depth, p->K - k)});
 }
 
-static void multiply_alone(const struct product *p)
+/* --- few rows --- */
+
+static bool is_few_rows(const struct product *p)
 {
-    if (p->N == 0)
-        return;
-    if (door.blas && operand_is_direct(p, &p->a) && operand_is_direct(p, &p->b))
-        multiply_sgemm(p);
-    else
-        multiply_panels(p);
+    const bool forward = !p->a.by_inner && !p->b.by_inner, as_it_lies = p->b.dtype == DTYPE_BF16 || !p->round;
+    return forward && as_it_lies && !p->b.panels && p->M <= FEW_ROWS && p->M * p->K <= PANEL_PIECE;
 }
+
+static void multiply_few_rows(const struct product *p)
+{
+    const float *x = p->a.data;
+    if (!p->round) {
+        few_rows_multiply(p, x, p->a.ld);
+        return;
+    }
+    for (int64_t m = 0; m < p->M; m++)
+        memcpy(door.strips + m * p->K, x + m * p->a.ld, (size_t)p->K * sizeof *x);
+    vector_round(door.strips, p->M * p->K);
+    few_rows_multiply(p, door.strips, p->K);
+}
+
+/* --- which of them --- */
 
 static struct gemm_dnnl *dnnl_of(bool round)
 {
     return round ? door.bf16 : door.f32;
 }
 
+static void multiply_alone(const struct product *p, struct gemm_dnnl *dnnl, int threads)
+{
+    if (is_few_rows(p))
+        multiply_few_rows(p);
+    else if (dnnl)
+        gemm_dnnl_multiply(dnnl, p, 1, threads);
+    else if (door.blas && operand_is_direct(p, &p->a) && operand_is_direct(p, &p->b))
+        multiply_sgemm(p);
+    else
+        multiply_panels(p);
+}
+
 /* Products of one left side: the same a, M and K. */
 static void multiply(const struct product *p, int count)
 {
+    struct gemm_dnnl *dnnl = dnnl_of(p->round);
+    const int threads = kern_threads(p->M * p->N * p->K);
     ASSERT(door.strips && !omp_in_parallel() && (p->K > 0 || p->accumulate));
     if (p->M == 0 || p->K == 0)
         return;
-    if (dnnl_of(p->round))
-        gemm_dnnl_multiply(dnnl_of(p->round), p, count, kern_threads(p->M * p->N * p->K));
+    if (dnnl && p->M > FEW_ROWS)
+        gemm_dnnl_multiply(dnnl, p, count, threads);
     else
         for (int i = 0; i < count; i++)
-            multiply_alone(&p[i]);
+            if (p[i].N > 0)
+                multiply_alone(&p[i], dnnl, threads);
 }
 
 /* --- the door --- */

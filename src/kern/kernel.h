@@ -14,6 +14,7 @@
 #include "kern/gemm.h"
 #include "kern/gemm_product.h"
 #include "kern/op_attention.h"
+#include "kern/op_few_rows.h"
 #include "kern/op_linear.h"
 #include "kern/panel.h"
 #include "kern/panel_pack.h"
@@ -85,6 +86,7 @@
     X(void, convert_f32_to_f16, (uint16_t * y, const float *x, int64_t n), (y, x, n))                                  \
     X(void, convert_f16_to_f32, (float *y, const uint16_t *x, int64_t n), (y, x, n))                                   \
     X(void, dequantize, (float *y, const void *x, enum dtype type, int64_t n), (y, x, type, n))                        \
+    X(void, few_rows_multiply, (const struct product *p, const float *x, int64_t ldx), (p, x, ldx))                    \
     X(int64_t, panel_depth, (void), ())                                                                                \
     X(void, panel_strips, (float *strips, const struct product *p, const struct panel_piece *piece, int64_t first),    \
       (strips, p, piece, first))                                                                                       \

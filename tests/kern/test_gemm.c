@@ -12,6 +12,7 @@
 #include "kern/gemm.h"
 #include "kern/gemm_dnnl.h"
 #include "kern/isa.h"
+#include "kern/op_few_rows.h"
 #include "kern/panel_pack.h"
 #include "kern/quant.h"
 
@@ -97,7 +98,7 @@ static void test_shapes(void **state)
 {
     (void)state;
     static const int64_t shapes[][3] = {
-        {1, 1, 1},     {0, 5, 7},    {1, 576, 64},  {3, 16, 576},    {2, 7, 1000},
+        {1, 1, 1},     {0, 5, 7},    {1, 576, 64},  {4, 33, 1031},   {3, 16, 576},   {2, 7, 1000},
         {37, 53, 129}, {270, 21, 5}, {9, 290, 300}, {130, 40, 1300}, {5, 2100, 600},
     };
     struct err e = {0};
@@ -131,7 +132,21 @@ static void test_rounding(void **state)
 }
 
 /* A row's bits do not depend on what else is multiplied with it, nor a column's: blocks, strips and pieces may begin
- * anywhere. */
+ * anywhere. But few rows have a kernel of their own. */
+static void check_rows_alone(const struct fixture *f, int64_t rows, int64_t some)
+{
+    for (int64_t m = 0; m + some <= rows; m += 83) {
+        gemm_forward(PRECISION_F32, f->ref, f->ldy, f->x + m * f->ldx, f->ldx, f->w, some, false);
+        for (int64_t i = 0; i < some; i++)
+            assert_same("row", f->ref + i * f->ldy, f->out + (m + i) * f->ldy, f->rows, sizeof *f->ref);
+    }
+    for (int64_t n = 1; n < f->rows; n += 999) {
+        const struct matrix part = {f->w_bf16 + n * f->cols, DTYPE_BF16, f->rows - n, f->cols, NULL};
+        gemm_forward(PRECISION_F32, f->ref, f->ldy, f->x, f->ldx, part, some, false);
+        assert_same("columns", f->ref, f->out + n, f->rows - n, sizeof *f->ref);
+    }
+}
+
 static void test_rows_alone(void **state)
 {
     (void)state;
@@ -141,15 +156,10 @@ static void test_rows_alone(void **state)
     fixture_init(&f, M, N, K, DTYPE_BF16);
     assert_done(gemm_start(2, &e), &e);
     run(&f, f.out, FORWARD, PRECISION_F32, false);
-    for (int64_t m = 0; m < M; m += 83) {
-        gemm_forward(PRECISION_F32, f.ref, f.ldy, f.x + m * f.ldx, f.ldx, f.w, 1, false);
-        assert_same("row", f.ref, f.out + m * f.ldy, N, sizeof *f.ref);
-    }
-    for (int64_t n = 1; n < N; n += 999) {
-        const struct matrix part = {f.w_bf16 + n * K, DTYPE_BF16, N - n, K, NULL};
-        gemm_forward(PRECISION_F32, f.ref, f.ldy, f.x, f.ldx, part, 1, false);
-        assert_same("columns", f.ref, f.out + n, N - n, sizeof *f.ref);
-    }
+    check_rows_alone(&f, M, FEW_ROWS + 1);
+    gemm_forward(PRECISION_F32, f.out, f.ldy, f.x, f.ldx, f.w, FEW_ROWS, false);
+    check_rows_alone(&f, FEW_ROWS, 1);
+    check_rows_alone(&f, FEW_ROWS, 3);
     gemm_stop();
     fixture_release(&f);
 }
