@@ -66,6 +66,8 @@
     X(void, vector_axpy, (float *y, float a, const float *x, int64_t n), (y, a, x, n))                                 \
     X(void, vector_scale, (float *y, float a, int64_t n), (y, a, n))                                                   \
     X(void, vector_round, (float *y, int64_t n), (y, n))                                                               \
+    X(double, vector_sum, (const float *x, int64_t n), (x, n))                                                         \
+    X(double, vector_dot, (const float *x, const float *y, int64_t n), (x, y, n))                                      \
     X(double, vector_sum_squares, (const float *x, int64_t n), (x, n))                                                 \
     X(int64_t, vector_count_not_finite, (const float *x, int64_t n), (x, n))                                           \
     X(void, bias_forward, (float *y, int64_t ldy, const float *b, int64_t T, int64_t N), (y, ldy, b, T, N))            \

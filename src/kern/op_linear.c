@@ -62,6 +62,24 @@ void KERNEL(vector_round)(float *y, int64_t n)
     KERN_FOR(c, kern_chunks(n), n, round_chunk(y + c * KERN_CHUNK, kern_chunk_size(c, n)));
 }
 
+double KERNEL(vector_sum)(const float *x, int64_t n)
+{
+    double s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int64_t i = 0; i < n; i++)
+        s += (double)x[i];
+    return s;
+}
+
+double KERNEL(vector_dot)(const float *x, const float *y, int64_t n)
+{
+    double s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int64_t i = 0; i < n; i++)
+        s += (double)x[i] * (double)y[i];
+    return s;
+}
+
 static double block_sum_squares(const float *x, int64_t n)
 {
     double s = 0;

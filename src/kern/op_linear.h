@@ -8,6 +8,8 @@
 void vector_add(float *y, const float *x, int64_t n);           /* y += x */
 void vector_axpy(float *y, float a, const float *x, int64_t n); /* y += a x */
 void vector_scale(float *y, float a, int64_t n);                /* y *= a */
+double vector_sum(const float *x, int64_t n);                   /* on one thread, in f64 */
+double vector_dot(const float *x, const float *y, int64_t n);   /* the same of products */
 void vector_round(float *y, int64_t n);                         /* to the nearest that bf16 holds, ties to even */
 double vector_sum_squares(const float *x, int64_t n);           /* in f64 */
 int64_t vector_count_not_finite(const float *x, int64_t n);

@@ -3,6 +3,7 @@
  * finds is appended to its lists; at the end of the sequence shard 0 collects the lists and writes the record. */
 #include "label/encode.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -53,7 +54,7 @@ struct encoder {
 struct encoder *encoder_new(const struct label_spec *spec, const struct comm *shards, int64_t first, int64_t V,
                             const uint64_t *allowed)
 {
-    ASSERT(spec->kind <= LABEL_TOP_K && V > 0);
+    ASSERT(V > 0);
     struct encoder *n = mem_alloc(sizeof *n);
     n->spec = *spec;
     n->shards = shards;
@@ -360,6 +361,25 @@ static void write_labels(struct encoder *n, struct lists *lists)
     mem_free(m.tail_ids);
 }
 
+/* Beyond that, f16 has infinity alone. */
+static bool can_be_written(const struct label_spec *s, const float *state)
+{
+    const float most = s->values == VALUES_F16 ? 65504 : FLT_MAX;
+    for (int64_t i = 0; i < s->hidden; i++)
+        if (!(fabsf(state[i]) <= most))
+            return false;
+    return true;
+}
+
+void encoder_hidden(struct encoder *n, const float *h, int64_t rows)
+{
+    for (int64_t row = 0; row < rows; row++, h += n->spec.hidden) {
+        n->bad_labels += !can_be_written(&n->spec, h);
+        if (n->shards->rank == 0)
+            record_writer_add_hidden(n->writer, h);
+    }
+}
+
 static void *write_record(struct encoder *n, const char *all, const size_t *offsets, size_t *size)
 {
     struct lists *lists = mem_array((size_t)n->shards->size, sizeof *lists);
@@ -370,7 +390,7 @@ static void *write_record(struct encoder *n, const char *all, const size_t *offs
     return record_writer_finish(n->writer, size);
 }
 
-void *encoder_finish(struct encoder *n, size_t *size)
+static void *gather_record(struct encoder *n, size_t *size)
 {
     size_t mine_size, *offsets = mem_array((size_t)n->shards->size + 1, sizeof *offsets);
     void *mine = pack(n, &mine_size), *all = NULL, *record = NULL;
@@ -382,4 +402,12 @@ void *encoder_finish(struct encoder *n, size_t *size)
     mem_free(all);
     mem_free(offsets);
     return record;
+}
+
+void *encoder_finish(struct encoder *n, size_t *size)
+{
+    if (n->spec.kind != LABEL_HIDDEN)
+        return gather_record(n, size);
+    *size = 0;
+    return n->shards->rank == 0 ? record_writer_finish(n->writer, size) : NULL;
 }

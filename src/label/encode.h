@@ -25,8 +25,11 @@ void encoder_begin(struct encoder *n, uint64_t seq_id, uint64_t input_hash, int 
  * not change a bit of the record. */
 void encoder_rows(struct encoder *n, float *logits, int64_t ld, const int32_t *position, int64_t rows);
 
-/* Labels of this sequence whose logits were not finite; the same on all shards. Their record is made but cannot be
- * decoded: record_decode says why. For who wants to know earlier (precompute). */
+/* Local. The same for kind hidden: states h[rows, hidden], equal on all shards. */
+void encoder_hidden(struct encoder *n, const float *h, int64_t rows);
+
+/* Labels of this sequence whose logits (or states, as they are written) were not finite; the same on all shards. Their
+ * record is made but cannot be decoded: record_decode says why. For who wants to know earlier (precompute). */
 int64_t encoder_bad_labels(const struct encoder *n);
 
 /* Collective over shards. Shard 0 gets the record's bytes (mem_alloc'ed), the others NULL. */

@@ -24,7 +24,8 @@ struct label_spec {
     double threshold;   /* tau of sampled */
     int64_t k;          /* of top_k; at most the vocabulary */
     int64_t draws;      /* of random */
-    double temperature; /* of the job: labels are drawn at it and valid at it alone */
+    int64_t hidden;     /* of hidden: elements of the teacher's state */
+    double temperature; /* of the job: labels are drawn at it and valid at it alone; hidden ones are valid at any: 1 */
     uint64_t seed;      /* labels.seed */
 };
 
@@ -40,7 +41,9 @@ struct label_set {
     const float *p;
     const float *tail;    /* [labels] */
     const float *entropy; /* [labels]: the teacher's exact entropy at the temperature, in nats */
-    void *memory;         /* owns the arrays above */
+    const float *hidden;  /* [labels, width]: the teacher's state after its final norm; then there are no entries */
+    int64_t width;
+    void *memory; /* owns the arrays above */
     size_t memory_size;
 };
 void label_set_release(struct label_set *s);

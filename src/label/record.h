@@ -7,7 +7,7 @@
  *      6  u16 flags, 0                    56  u64 body bytes as they stand in the record
  *      8  u64 seq_id                      64  u8 kind, u8 values, u8 bytes of an id (3), u8 0
  *     16  u64 input_hash                  68  f32 temperature
- *     24  u32 tokens of the sequence      72  f64 tau (sampled), u64 k (top_k) or N (random)
+ *     24  u32 tokens of the sequence      72  f64 tau (sampled), u64 k (top_k), N (random) or width (hidden)
  *     28  u32 labels                      80  u64 labels.seed
  *     32  u64 head entries of all labels  88  u32 crc32c of the header with 0 here, then the body
  *     92  body: one zstd frame
@@ -22,6 +22,9 @@
  *                 f16    2^15 p / (mass of the head); f32: p itself
  *     tail id     u24    ascending in a label, an id twice if it was drawn twice; differences as above
  *     entropy     f16    one per label; f32 with values f32
+ *
+ * A record of `hidden` has one column: the states' elements in the order of labels, f16 or f32, as head values. Its
+ * count of head entries is labels * width.
  *
  * u8 and f16 values, and every value of `sampled`, are scaled to 1 - tail mass when they are read. */
 #ifndef RETORT_LABEL_RECORD_H
@@ -59,6 +62,7 @@ struct record_writer *record_writer_new(const struct label_spec *spec);
 void record_writer_free(struct record_writer *w);
 void record_writer_begin(struct record_writer *w, uint64_t seq_id, uint64_t input_hash, int tokens);
 void record_writer_add(struct record_writer *w, const struct label_entries *entries); /* in the order of positions */
+void record_writer_add_hidden(struct record_writer *w, const float *state);           /* the same, of kind hidden */
 /* The finished bytes, mem_alloc'ed. u8 values are rounded stochastically from the record's own random numbers, keyed by
  * (labels.seed, input_hash, position). */
 void *record_writer_finish(struct record_writer *w, size_t *size);

@@ -84,7 +84,8 @@ static bool fields_are_possible(const struct record_header *h, unsigned id_bytes
 {
     const struct label_spec s = record_spec(h);
     const bool parameter = h->kind == LABEL_SAMPLED ? s.threshold > 0 && s.threshold <= 1 : h->parameter > 0;
-    return h->kind <= LABEL_TOP_K && h->values <= VALUES_F32 && id_bytes == RECORD_ID_BYTES && zero == 0 &&
+    const bool hidden = h->kind != LABEL_HIDDEN || (h->values != VALUES_U8 && h->parameter <= INT32_MAX);
+    return h->kind <= LABEL_HIDDEN && hidden && h->values <= VALUES_F32 && id_bytes == RECORD_ID_BYTES && zero == 0 &&
            isfinite(h->temperature) && h->temperature > 0 && parameter && h->labels <= h->tokens &&
            h->tokens <= INT32_MAX;
 }
@@ -130,13 +131,14 @@ int record_header_read(struct record_header *h, const void *bytes, size_t size, 
 bool record_columns(struct column_shape shape[COLUMNS], const struct record_header *h, uint64_t *raw)
 {
     static const int value_width[] = {[VALUES_U8] = 1, [VALUES_F16] = 2, [VALUES_F32] = 4};
-    const bool exact = h->values == VALUES_F32, head = h->kind != LABEL_RANDOM;
+    const bool exact = h->values == VALUES_F32, hidden = h->kind == LABEL_HIDDEN;
+    const bool head = h->kind != LABEL_RANDOM && !hidden;
     shape[COLUMN_HEAD_COUNT] = (struct column_shape){head ? 4 : 0, h->labels};
     shape[COLUMN_TAIL_MASS] = (struct column_shape){!head ? 0 : exact && h->kind == LABEL_TOP_K ? 4 : 2, h->labels};
-    shape[COLUMN_HEAD_ID] = (struct column_shape){RECORD_ID_BYTES, h->head_entries};
+    shape[COLUMN_HEAD_ID] = (struct column_shape){hidden ? 0 : RECORD_ID_BYTES, h->head_entries};
     shape[COLUMN_HEAD_VALUE] = (struct column_shape){value_width[h->values], h->head_entries};
-    shape[COLUMN_TAIL_ID] = (struct column_shape){RECORD_ID_BYTES, h->tail_ids};
-    shape[COLUMN_ENTROPY] = (struct column_shape){exact ? 4 : 2, h->labels};
+    shape[COLUMN_TAIL_ID] = (struct column_shape){hidden ? 0 : RECORD_ID_BYTES, h->tail_ids};
+    shape[COLUMN_ENTROPY] = (struct column_shape){hidden ? 0 : exact ? 4 : 2, h->labels};
     *raw = 0;
     for (int i = 0; i < COLUMNS; i++) {
         uint64_t bytes;
@@ -153,7 +155,9 @@ uint64_t record_parameter(const struct label_spec *spec)
     if (spec->kind == LABEL_SAMPLED)
         memcpy(&bits, &spec->threshold, sizeof bits);
     else
-        bits = (uint64_t)(spec->kind == LABEL_TOP_K ? spec->k : spec->draws);
+        bits = (uint64_t)(spec->kind == LABEL_TOP_K    ? spec->k
+                          : spec->kind == LABEL_RANDOM ? spec->draws
+                                                       : spec->hidden);
     return bits;
 }
 
@@ -164,8 +168,10 @@ struct label_spec record_spec(const struct record_header *h)
         memcpy(&s.threshold, &h->parameter, sizeof s.threshold);
     else if (h->kind == LABEL_TOP_K)
         s.k = (int64_t)h->parameter;
-    else
+    else if (h->kind == LABEL_RANDOM)
         s.draws = (int64_t)h->parameter;
+    else
+        s.hidden = (int64_t)h->parameter;
     return s;
 }
 

@@ -28,7 +28,7 @@ struct record_header {
     enum label_kind kind;
     enum label_values values;
     float temperature;
-    uint64_t parameter; /* bits of tau, k or N */
+    uint64_t parameter; /* bits of tau, k, N or width */
     uint64_t seed;
 };
 
@@ -59,7 +59,7 @@ int record_header_read(struct record_header *h, const void *bytes, size_t size, 
 /* The columns that follow from a header. False if their bytes do not fit into 64 bits; *raw is their sum. */
 bool record_columns(struct column_shape shape[COLUMNS], const struct record_header *h, uint64_t *raw);
 
-/* tau, k or N of a spec as the header holds it. */
+/* tau, k, N or width of a spec as the header holds it. */
 uint64_t record_parameter(const struct label_spec *spec);
 struct label_spec record_spec(const struct record_header *h);
 

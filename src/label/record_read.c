@@ -30,6 +30,7 @@ struct reader {
     uint32_t *ids;
     float *p, *tail, *entropy;
     int64_t entries;
+    float *hidden;
 };
 
 static int refuse(const struct reader *r, struct err *e, const char *what)
@@ -76,6 +77,8 @@ static int check_spec(const struct reader *r, struct err *e)
         return differs_in_number(r, e, "labels.encoding.threshold", has.threshold, wants->threshold);
     if (has.kind == LABEL_TOP_K && has.k != wants->k)
         return differs_in_number(r, e, "labels.encoding.k", (double)has.k, (double)wants->k);
+    if (has.kind == LABEL_HIDDEN && has.hidden != wants->hidden)
+        return differs_in_number(r, e, "hidden states of size", (double)has.hidden, (double)wants->hidden);
     if (has.kind == LABEL_RANDOM && has.draws != wants->draws)
         return differs_in_number(r, e, "labels.encoding.draws", (double)has.draws, (double)wants->draws);
     return 0;
@@ -267,6 +270,12 @@ static int read_label(struct reader *r, int64_t label, struct err *e)
 
 /* --- the set --- */
 
+static int no_memory(const struct reader *r, uint64_t entries, struct err *e)
+{
+    return err_set(e, ERR_ENVIRONMENT, "label record of sequence %#llx: no memory for its %llu entries",
+                   (unsigned long long)r->header.seq_id, (unsigned long long)entries);
+}
+
 static int allocate(struct reader *r, struct label_set *set, struct err *e)
 {
     const uint64_t labels = r->header.labels, entries = r->header.head_entries + r->header.tail_ids;
@@ -275,8 +284,7 @@ static int allocate(struct reader *r, struct label_set *set, struct err *e)
         (labels + 1) * sizeof *r->first + 2 * labels * sizeof(float) + entries * (sizeof *r->ids + sizeof *r->p);
     set->memory = mem_try(set->memory_size);
     if (!set->memory)
-        return err_set(e, ERR_ENVIRONMENT, "label record of sequence %#llx: no memory for its %llu entries",
-                       (unsigned long long)r->header.seq_id, (unsigned long long)entries);
+        return no_memory(r, entries, e);
     r->first = set->memory;
     r->tail = (float *)(r->first + labels + 1);
     r->entropy = r->tail + labels;
@@ -285,9 +293,34 @@ static int allocate(struct reader *r, struct label_set *set, struct err *e)
     return 0;
 }
 
+/* States in the place of entries: labels that list no id, without a tail. */
+static int read_hidden(struct reader *r, struct label_set *set, struct err *e)
+{
+    const struct record_header *h = &r->header;
+    const uint64_t labels = h->labels, elements = h->head_entries;
+    if (elements != labels * h->parameter || h->tail_ids)
+        return refuse(r, e, "its sizes contradict each other");
+    set->memory_size = (labels + 1) * sizeof *r->first + 2 * labels * sizeof(float) + elements * sizeof *r->hidden;
+    set->memory = mem_try(set->memory_size); /* of zeros */
+    if (!set->memory)
+        return no_memory(r, elements, e);
+    r->first = set->memory;
+    r->tail = (float *)(r->first + labels + 1);
+    r->entropy = r->tail + labels;
+    r->hidden = r->entropy + labels;
+    for (uint64_t i = 0; i < elements; i++) {
+        r->hidden[i] = (float)head_value(r, i);
+        if (!isfinite(r->hidden[i]))
+            return refuse_label(r, e, (int64_t)(i / h->parameter), "the teacher's state is not finite in these values");
+    }
+    return 0;
+}
+
 static int read_labels(struct reader *r, struct label_set *set, struct err *e)
 {
     const struct record_header *h = &r->header;
+    if (h->kind == LABEL_HIDDEN)
+        return read_hidden(r, set, e);
     if (allocate(r, set, e))
         return -1;
     for (int64_t label = 0; label < h->labels; label++)
@@ -321,6 +354,8 @@ int record_decode(const void *bytes, size_t size, const struct label_spec *spec,
     set.p = r.p;
     set.tail = r.tail;
     set.entropy = r.entropy;
+    set.hidden = r.hidden;
+    set.width = spec->hidden;
     *out = set;
     return 0;
 }

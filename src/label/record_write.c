@@ -27,7 +27,7 @@ struct record_writer {
 
 struct record_writer *record_writer_new(const struct label_spec *spec)
 {
-    ASSERT(spec->kind <= LABEL_TOP_K);
+    ASSERT(spec->kind != LABEL_HIDDEN || (spec->hidden > 0 && spec->values != VALUES_U8));
     struct record_writer *w = mem_alloc(sizeof *w);
     w->spec = *spec;
     record_levels(w->level, spec);
@@ -160,6 +160,16 @@ void record_writer_add(struct record_writer *w, const struct label_entries *n)
     ASSERT(w->header.labels <= w->header.tokens);
 }
 
+void record_writer_add_hidden(struct record_writer *w, const float *state)
+{
+    const size_t width = (size_t)w->spec.hidden;
+    ASSERT(w->spec.kind == LABEL_HIDDEN && w->header.labels < w->header.tokens);
+    uint32_t *code = append(w, COLUMN_HEAD_VALUE, width);
+    for (size_t i = 0; i < width; i++)
+        code[i] = w->spec.values == VALUES_F32 ? f32_bits(state[i]) : f32_to_f16(state[i]);
+    w->header.labels++;
+}
+
 static unsigned char *put_planes(unsigned char *at, const struct codes *c, int width)
 {
     for (int plane = 0; plane < width; plane++)
@@ -172,7 +182,7 @@ static unsigned char *put_planes(unsigned char *at, const struct codes *c, int w
 static unsigned char *raw_body(struct record_writer *w)
 {
     struct column_shape shape[COLUMNS];
-    w->header.head_entries = w->columns[COLUMN_HEAD_ID].count;
+    w->header.head_entries = w->columns[w->spec.kind == LABEL_HIDDEN ? COLUMN_HEAD_VALUE : COLUMN_HEAD_ID].count;
     w->header.tail_ids = w->columns[COLUMN_TAIL_ID].count;
     ASSERT(record_columns(shape, &w->header, &w->header.raw_size));
     unsigned char *raw = mem_alloc(w->header.raw_size), *at = raw;

@@ -54,6 +54,7 @@ static const struct field fields[] = {
     RANGE("threshold", "labels.encoding.threshold", TYPE_NUMBER, label.threshold, 0x1p-60, 1, LABEL_SAMPLED),
     RANGE("draws", "labels.encoding.draws", TYPE_I64, label.draws, 1, 0x1p32, LABEL_RANDOM),
     RANGE("k", "labels.encoding.k", TYPE_I64, label.k, 1, 0x1p32, LABEL_TOP_K),
+    RANGE("hidden", "the size of the teacher's hidden state", TYPE_I64, label.hidden, 1, 0x1p31, LABEL_HIDDEN),
     RANGE("temperature", "distill.temperature", TYPE_NUMBER, label.temperature, 0x1p-60, 0x1p60, ANY_KIND),
     HASH("seed", "labels.seed", label.seed, NOBODY),
     RANGE("sequence_length", "data.sequence_length", TYPE_INT, sequence_length, 1, INT32_MAX, ANY_KIND),
@@ -164,10 +165,10 @@ static uint64_t need_hash(const struct fields *f, const char *key)
 static enum label_kind need_kind(const struct fields *f, const char *key)
 {
     const char *text = fields_need_text(f, key);
-    for (enum label_kind k = LABEL_SAMPLED; k <= LABEL_TOP_K; k++)
+    for (enum label_kind k = LABEL_SAMPLED; k <= LABEL_HIDDEN; k++)
         if (!strcmp(text, label_kind_name(k)))
             return k;
-    fields_refuse(f, key, "expected sampled, random or top_k");
+    fields_refuse(f, key, "expected sampled, random, top_k or hidden");
     return LABEL_SAMPLED;
 }
 

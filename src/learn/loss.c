@@ -9,6 +9,7 @@
 #include "base/profile.h"
 #include "kern/op_linear.h"
 #include "kern/op_softmax.h"
+#include "learn/loss_hidden.h"
 #include "par/sum.h"
 
 /* What is known of one row after the reductions over shards. */
@@ -26,15 +27,16 @@ enum { MAX_CE, MAX_T, MAX_TAIL, MAX_COUNT };
 struct loss {
     const struct model *m;
     struct loss_spec spec;
-    int64_t V, first; /* this shard's vocabulary */
-    int64_t chunk;    /* rows at once */
-    bool apart;       /* the KL's gradient is made beside the cross-entropy's, not in one softmax with it */
-    float *logits;    /* [chunk, V] */
-    float *soft;      /* [chunk, V]: the KL's gradient where it is apart */
-    float *tail;      /* [chunk, V]: logits of the tail class, listed ids at -infinity */
-    float *max;       /* [chunk, MAX_COUNT] */
-    double *sums;     /* [chunk, SUM_COUNT] */
-    struct row *rows; /* [chunk] */
+    int64_t V, first;           /* this shard's vocabulary */
+    int64_t chunk;              /* rows at once */
+    bool apart;                 /* the KL's gradient is made beside the cross-entropy's, not in one softmax with it */
+    float *logits;              /* [chunk, V] */
+    float *soft;                /* [chunk, V]: the KL's gradient where it is apart */
+    float *tail;                /* [chunk, V]: logits of the tail class, listed ids at -infinity */
+    float *max;                 /* [chunk, MAX_COUNT] */
+    double *sums;               /* [chunk, SUM_COUNT] */
+    struct row *rows;           /* [chunk] */
+    struct hidden_rows *hidden; /* the labels of a chunk, where they are hidden; else NULL */
     struct arena arena;
 };
 
@@ -46,7 +48,8 @@ struct loss *loss_new(const struct model *m, const struct loss_spec *spec, int64
     l->spec = *spec;
     l->first = m->shard.vocab.first;
     l->V = m->shard.vocab.end - l->first;
-    l->apart = spec->temperature != 1 || spec->allowed || spec->tail;
+    const bool hidden = spec->teacher_head.cols > 0;
+    l->apart = spec->temperature != 1 || spec->allowed || spec->tail || hidden;
     l->chunk = model_logit_rows(m, positions);
     size_t n = (size_t)l->chunk;
     l->logits = arena_try(&l->arena, n * (size_t)l->V, sizeof(float));
@@ -55,6 +58,11 @@ struct loss *loss_new(const struct model *m, const struct loss_spec *spec, int64
     if (!l->logits || !l->soft || !l->tail) {
         err_set(e, ERR_ENVIRONMENT, "no memory for the logits of %lld positions (vocabulary %lld)", (long long)l->chunk,
                 (long long)l->V);
+        loss_free(l);
+        return NULL;
+    }
+    l->hidden = hidden ? hidden_rows_new(&l->spec, l->V, l->chunk, e) : NULL;
+    if (hidden && !l->hidden) {
         loss_free(l);
         return NULL;
     }
@@ -68,6 +76,7 @@ void loss_free(struct loss *l)
 {
     if (!l)
         return;
+    hidden_rows_free(l->hidden);
     arena_release(&l->arena);
     mem_free(l);
 }
@@ -197,9 +206,13 @@ static double x_log_x(double x)
     return x > 0 ? x * log(x) : 0;
 }
 
-/* top_k: the KL of the k + 1 classes. sampled, random: sum p_hat (-log q) - H, with the teacher's exact entropy H. */
-static double row_kl(const struct row *r, const struct target *t)
+/* top_k: the KL of the k + 1 classes. sampled, random: sum p_hat (-log q) - H, with the teacher's exact entropy H.
+ * hidden: the KL itself. */
+static double row_kl(const struct loss *l, int64_t i, const struct target *t)
 {
+    const struct row *r = &l->rows[i];
+    if (l->hidden)
+        return hidden_rows_kl(l->hidden, i, r->lse_t);
     struct entries e = entries_of(t);
     double mass = 0, negative_entropy = 0;
     for (int64_t k = 0; k < e.n; k++) {
@@ -224,7 +237,7 @@ static void add_values(const struct loss *l, const struct target *targets, int64
         const struct row *r = &l->rows[i];
         sums->ce += r->lse - r->target;
         if (targets[i].set)
-            sums->kl += row_kl(r, &targets[i]);
+            sums->kl += row_kl(l, i, &targets[i]);
         sums->correct += is_correct(l, i);
         sums->positions++;
     }
@@ -279,7 +292,9 @@ static void kl_gradient(const struct loss *l, int64_t i, const struct entries *e
     const float *z = l->logits + i * l->V;
     softmax_probabilities(soft, l->V, z, l->V, inverse_temperature(l), &l->max[i * MAX_COUNT + MAX_T], l->spec.allowed,
                           1, l->V);
-    scale_row(soft, a * mass_of(e) / l->rows[i].sum_t, l->V);
+    scale_row(soft, a * (l->hidden ? 1 : mass_of(e)) / l->rows[i].sum_t, l->V);
+    if (l->hidden)
+        hidden_rows_subtract(l->hidden, i, a, soft);
     if (e->tail > 0)
         subtract_tail(l, i, e, a, soft);
     subtract_entries(l, e, a, soft);
@@ -316,6 +331,8 @@ void loss_run(struct loss *l, const float *h, const struct target *targets, int6
         model_logits(l->m, h + first * d, rows, l->logits);
         profile_op(OP_LOSS);
         chunk_statistics(l, t, rows);
+        if (l->hidden)
+            hidden_rows_make(l->hidden, &l->m->shards, t, rows, l->logits);
         add_values(l, t, rows, sums);
         if (!dh)
             continue;

@@ -18,8 +18,10 @@
 struct loss_spec {
     double temperature, alpha, beta;
     bool temperature_squared;
-    bool tail;               /* labels may have a tail class (top_k) */
-    const uint64_t *allowed; /* bit set over this shard's vocabulary; NULL: all (on every shard or on none) */
+    bool tail;                  /* labels may have a tail class (top_k) */
+    const uint64_t *allowed;    /* bit set over this shard's vocabulary; NULL: all (on every shard or on none) */
+    struct matrix teacher_head; /* labels are hidden: rows of this shard's vocabulary; else cols is 0 */
+    enum precision teacher_precision;
 };
 
 /* One label position of a batch. */

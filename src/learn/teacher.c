@@ -1,5 +1,6 @@
 #include "learn/teacher.h"
 
+#include "base/assert.h"
 #include "base/integer.h"
 #include "base/mem.h"
 #include "base/profile.h"
@@ -14,6 +15,7 @@ struct teacher {
     struct encoder *encoder;
     struct micro_batch batch;
     int64_t chunk, V; /* rows of logits at once; this shard's vocabulary */
+    bool hidden;      /* labels are states: no logits are made */
     float *h, *logits;
     struct arena arena;
 };
@@ -38,6 +40,8 @@ struct teacher *teacher_new(const struct model *m, const struct label_spec *spec
 {
     struct teacher *t = mem_alloc(sizeof *t);
     t->m = m;
+    t->hidden = spec->kind == LABEL_HIDDEN;
+    ASSERT(!t->hidden || spec->hidden == m->config.hidden_size);
     arena_init(&t->arena);
     micro_batch_init(&t->batch, tokens);
     allocate(t, tokens, e);
@@ -77,7 +81,8 @@ static void check_logits(const struct teacher *t, const struct sequence *s)
     int64_t bad = encoder_bad_labels(t->encoder);
     if (!bad || t->m->shards.rank != 0)
         return;
-    err_set(&e, ERR_INPUT, "the teacher's logits are not finite at %lld positions of sequence %llu", (long long)bad,
+    err_set(&e, ERR_INPUT, "the teacher's %s at %lld positions of sequence %llu",
+            t->hidden ? "states do not fit into labels.encoding.values" : "logits are not finite", (long long)bad,
             (unsigned long long)(s->id & 0xffffffffffffff));
     failure_raise(&e);
 }
@@ -87,6 +92,10 @@ void *teacher_encode(struct teacher *t, const struct sequence *s, int64_t first,
     int64_t d = t->m->config.hidden_size, end = first + rows;
     profile_phase(PHASE_ENCODE);
     encoder_begin(t->encoder, s->id, s->input_hash, s->tokens);
+    if (t->hidden) {
+        encoder_hidden(t->encoder, t->h + first * d, rows);
+        first = end;
+    }
     for (int64_t n; first < end; first += n) {
         n = equal_part(end - first, t->chunk);
         model_logits(t->m, t->h + first * d, n, t->logits);
