@@ -80,7 +80,7 @@ static const struct choice encodings[] = {
     {"sampled", ENCODING_SAMPLED, false},
     {"random", ENCODING_RANDOM, false},
     {"top_k", ENCODING_TOP_K, false},
-    {"hidden", ENCODING_HIDDEN, true},
+    {"hidden", ENCODING_HIDDEN, false},
     {0},
 };
 

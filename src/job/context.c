@@ -38,8 +38,10 @@ enum precision context_precision(enum job_precision p)
     return p == JOB_BF16 ? PRECISION_BF16 : PRECISION_F32;
 }
 
-struct label_spec context_label_spec(const struct job *job)
+struct label_spec context_label_spec(const struct context *c)
 {
+    const struct job *job = c->job;
+    const bool hidden = job->labels.encoding.kind == ENCODING_HIDDEN;
     static const enum label_kind kinds[] = {
         [ENCODING_SAMPLED] = LABEL_SAMPLED,
         [ENCODING_RANDOM] = LABEL_RANDOM,
@@ -54,7 +56,8 @@ struct label_spec context_label_spec(const struct job *job)
         .threshold = job->labels.encoding.threshold,
         .k = job->labels.encoding.k,
         .draws = job->labels.encoding.draws,
-        .temperature = job->distill.temperature,
+        .hidden = hidden ? c->teacher_config.hidden_size : 0,
+        .temperature = hidden ? 1 : job->distill.temperature,
         .seed = (uint64_t)job->labels.seed,
     };
 }

@@ -51,7 +51,7 @@ int context_open_checkpoint(struct context *c, int64_t step, struct model **out,
 void context_log_memory(const struct context *c);
 
 enum precision context_precision(enum job_precision p);
-struct label_spec context_label_spec(const struct job *job);
+struct label_spec context_label_spec(const struct context *c);
 int64_t context_steps_sequences(const struct job *job); /* B */
 
 /* Local. Prefixes an error of an input path with where its key stands in the job. */

@@ -11,8 +11,21 @@
 
 /* --- one record --- */
 
+static void put_state(const struct label_set *set, int label, struct strbuf *out)
+{
+    const float *state = set->hidden + label * set->width;
+    strbuf_adds(out, label ? ", {\"hidden\": [" : "{\"hidden\": [");
+    for (int64_t k = 0; k < set->width; k++)
+        strbuf_printf(out, "%s%.9g", k ? ", " : "", (double)state[k]);
+    strbuf_adds(out, "]}");
+}
+
 static void put_entries(const struct label_set *set, int label, struct strbuf *out)
 {
+    if (set->hidden) {
+        put_state(set, label, out);
+        return;
+    }
     const int64_t first = set->first[label], end = set->first[label + 1];
     strbuf_adds(out, label ? ", {\"ids\": [" : "{\"ids\": [");
     for (int64_t k = first; k < end; k++)
@@ -25,6 +38,10 @@ static void put_entries(const struct label_set *set, int label, struct strbuf *o
 
 static void say_entries(const struct label_set *set, int label, struct strbuf *out)
 {
+    if (set->hidden) {
+        strbuf_printf(out, "  label %d: a state of %lld\n", label, (long long)set->width);
+        return;
+    }
     strbuf_printf(out, "  label %d: entropy %.4f, tail %.4f:", label, (double)set->entropy[label],
                   (double)set->tail[label]);
     for (int64_t k = set->first[label]; k < set->first[label + 1]; k++)

@@ -43,7 +43,7 @@ static int name_teacher(struct store_description *d, const struct job *job, stru
 int label_store_description(struct store_description *d, const struct context *c, bool writes, struct err *e)
 {
     *d = (struct store_description){
-        .label = context_label_spec(c->job),
+        .label = context_label_spec(c),
         .tokenizer = tokenizer_hash(c->tokenizer),
         .corpus = c->corpus_key,
         .sequence_length = c->job->data.sequence_length,

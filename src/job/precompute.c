@@ -153,7 +153,7 @@ static int plan(struct precompute *p, struct err *e)
 static int open_all(struct precompute *p, struct err *e)
 {
     struct context *c = p->c;
-    const struct label_spec spec = context_label_spec(c->job);
+    const struct label_spec spec = context_label_spec(c);
     if (context_open_models(c, false, e))
         return -1;
     p->teacher = teacher_new(c->teacher, &spec, c->teacher_allowed, c->job->data.sequence_length, e);

@@ -89,10 +89,13 @@ static void say_encoding(const struct label_spec *l, struct strbuf *out)
         strbuf_printf(out, "threshold %g", l->threshold);
     else if (l->kind == LABEL_TOP_K)
         strbuf_printf(out, "k %lld", (long long)l->k);
-    else
+    else if (l->kind == LABEL_RANDOM)
         strbuf_printf(out, "%lld draws", (long long)l->draws);
-    strbuf_printf(out, ", values %s, at temperature %g, seed %llu", label_values_name(l->values), l->temperature,
-                  (unsigned long long)l->seed);
+    else
+        strbuf_printf(out, "states of %lld", (long long)l->hidden);
+    strbuf_printf(out, ", values %s", label_values_name(l->values));
+    if (l->kind != LABEL_HIDDEN)
+        strbuf_printf(out, ", at temperature %g, seed %llu", l->temperature, (unsigned long long)l->seed);
 }
 
 void store_list_description(const struct store_description *d, struct strbuf *out)

@@ -11,6 +11,7 @@
 #include "job/stored.h"
 #include "learn/checkpoint.h"
 #include "learn/metrics.h"
+#include "model/head.h"
 #include "model/save.h"
 #include "par/agree.h"
 #include "par/failure.h"
@@ -28,6 +29,7 @@ struct training {
     struct store_source from_store;
     struct label_source source;
     struct trainer *trainer; /* students */
+    struct head *head;       /* the teacher's, where labels are its hidden states */
     struct metrics *metrics; /* root */
 };
 
@@ -105,7 +107,7 @@ static struct train_spec train_spec_of(const struct context *c)
                  .tail = job->labels.encoding.kind == ENCODING_TOP_K,
                  .allowed = c->student_allowed},
         .labels = labels,
-        .label = context_label_spec(job),
+        .label = context_label_spec(c),
         .label_vocabulary = (uint32_t)c->allowed_end,
         .window = job->labels.window,
         .memory_limit = job->train.memory_limit,
@@ -117,15 +119,31 @@ static int open_teacher(struct training *t, struct err *e)
     struct context *c = t->c;
     if (!c->teacher)
         return 0;
-    struct label_spec spec = context_label_spec(c->job);
+    struct label_spec spec = context_label_spec(c);
     t->teacher = teacher_new(c->teacher, &spec, c->teacher_allowed, c->job->data.sequence_length, e);
     return t->teacher ? 0 : -1;
+}
+
+static int open_head(struct training *t, struct loss_spec *loss, struct err *e)
+{
+    const struct context *c = t->c;
+    const struct job *job = c->job;
+    loss->teacher_precision = context_precision(job->teacher.precision);
+    if (head_open(&t->head, job->teacher.model, loss->teacher_precision, c->student->shard.vocab,
+                  job_where(job, "teacher.model"), e))
+        return -1;
+    loss->teacher_head = head_matrix(t->head);
+    return 0;
 }
 
 static int open_student(struct training *t, struct err *e)
 {
     struct context *c = t->c;
     struct train_spec spec = train_spec_of(c);
+    if (spec.labels && spec.label.kind == LABEL_HIDDEN)
+        open_head(t, &spec.loss, e);
+    if (agree(&c->groups.group, e))
+        return -1;
     if (t->items.stored) {
         t->cached = (struct cached_source){{t->stream, &c->groups, &t->items}, &t->cache, c->corpus};
         t->source = source_cached(&t->cached);
@@ -179,6 +197,7 @@ static void close_roles(struct training *t)
 {
     trainer_free(t->trainer);
     metrics_close(t->metrics);
+    head_close(t->head);
     teacher_free(t->teacher);
     stream_free(t->stream);
     stored_close(&t->stored);

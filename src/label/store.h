@@ -128,7 +128,7 @@ int store_compact(const char *directory, uint64_t most, double idle_seconds, con
  *
  *     seq_id, input_hash U64 [records]    label_offset U64 [records + 1]: labels of a record
  *     entry_offset U64 [labels + 1]       ids U32 [entries]    p F32 [entries]
- *     tail, entropy F32 [labels] */
+ *     tail, entropy F32 [labels]          hidden F32 [labels, width]: of hidden labels, which have no entries */
 int store_export(const struct store *s, const char *path, struct err *e);
 
 #endif

@@ -13,7 +13,8 @@
 
 enum { BUFFER = 1 << 20 };
 
-enum array { SEQ_ID, INPUT_HASH, LABEL_OFFSET, ENTRY_OFFSET, IDS, P, TAIL, ENTROPY, ARRAYS };
+/* HIDDEN: of hidden labels alone */
+enum array { SEQ_ID, INPUT_HASH, LABEL_OFFSET, ENTRY_OFFSET, IDS, P, TAIL, ENTROPY, HIDDEN, ARRAYS };
 
 static const struct {
     const char *name;
@@ -27,6 +28,7 @@ static const struct {
     [P] = {"p", DTYPE_F32},
     [TAIL] = {"tail", DTYPE_F32},
     [ENTROPY] = {"entropy", DTYPE_F32},
+    [HIDDEN] = {"hidden", DTYPE_F32},
 };
 
 struct column {
@@ -72,18 +74,25 @@ static int count(struct export *x, struct err *e)
 
 /* --- the file --- */
 
+static int arrays_of(const struct export *x)
+{
+    return x->s->description.label.kind == LABEL_HIDDEN ? ARRAYS : ARRAYS - 1;
+}
+
 static int write_header(struct export *x, struct err *e)
 {
     const int64_t n = x->s->count;
-    const int64_t lengths[ARRAYS] = {n, n, n + 1, x->labels + 1, x->entries, x->entries, x->labels, x->labels};
+    const int64_t width = x->s->description.label.hidden;
+    const int64_t shapes[ARRAYS][2] = {{n},          {n},         {n + 1},     {x->labels + 1},   {x->entries},
+                                       {x->entries}, {x->labels}, {x->labels}, {x->labels, width}};
     struct safetensors_plan *plan = safetensors_plan_new();
     struct strbuf header;
     strbuf_init(&header);
     safetensors_plan_metadata(plan, "format", "retort exported labels 1");
-    for (int i = 0; i < ARRAYS; i++)
-        safetensors_plan_add(plan, arrays[i].name, arrays[i].dtype, 1, &lengths[i]);
+    for (int i = 0; i < arrays_of(x); i++)
+        safetensors_plan_add(plan, arrays[i].name, arrays[i].dtype, i == HIDDEN ? 2 : 1, shapes[i]);
     safetensors_plan_finish(plan, &header);
-    for (int i = 0; i < ARRAYS; i++)
+    for (int i = 0; i < arrays_of(x); i++)
         x->columns[i] = (struct column){safetensors_plan_offset(plan, i), mem_alloc(BUFFER), 0};
     const int rc = file_write_at(x->fd, x->path, header.data, header.size, 0, e);
     strbuf_release(&header);
@@ -134,7 +143,8 @@ static int put_set(struct export *x, const struct label_set *set, struct err *e)
                    put_offset(x, LABEL_OFFSET, x->labels, e) || put(x, IDS, set->ids, entries * sizeof *set->ids, e) ||
                    put(x, P, set->p, entries * sizeof *set->p, e) ||
                    put(x, TAIL, set->tail, labels * sizeof *set->tail, e) ||
-                   put(x, ENTROPY, set->entropy, labels * sizeof *set->entropy, e)
+                   put(x, ENTROPY, set->entropy, labels * sizeof *set->entropy, e) ||
+                   (set->hidden && put(x, HIDDEN, set->hidden, labels * (size_t)set->width * sizeof *set->hidden, e))
                ? -1
                : 0;
 }
@@ -153,7 +163,7 @@ static int put_all(struct export *x, struct err *e)
         if (rc)
             return -1;
     }
-    for (int i = 0; i < ARRAYS; i++)
+    for (int i = 0; i < arrays_of(x); i++)
         if (flush(x, (enum array)i, e))
             return -1;
     return 0;

@@ -139,6 +139,26 @@ static void three_ways_top_k(void **state)
     three_ways("{kind: top_k, k: 7, values: f16}");
 }
 
+static void three_ways_hidden(void **state)
+{
+    (void)state;
+    three_ways("{kind: hidden, values: f16}");
+}
+
+/* The teacher's state and head give its exact distribution, at the job's temperature, whatever the students' layout. */
+static void hidden_is_exact(void **state)
+{
+    (void)state;
+    train("dense", 2, "--set 'labels.encoding={kind: top_k, k: 320, values: f32}'");
+    train("hidden", 2, "--set 'labels.encoding={kind: hidden, values: f32}'");
+    expect_close_metrics("hidden", "dense", 1e-5);
+    train("shards", 3, "--set 'labels.encoding={kind: hidden, values: f32}' --set ranks.student.tensor_parallel=2");
+    expect_close_metrics("shards", "dense", 1e-5);
+    precompute("st", 2, "--set 'labels.encoding={kind: hidden, values: f32}' --set distill.temperature=3");
+    train("stored", 2, FROM("st") "--set 'labels.encoding={kind: hidden, values: f32}'");
+    expect_close_metrics("stored", "dense", 1e-5);
+}
+
 /* A teacher of three shards fills the store, two students read it; and a student of two shards does. */
 static void three_ways_shards(void **state)
 {
@@ -609,6 +629,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_ways_sampled),
         cmocka_unit_test(three_ways_random),
+        cmocka_unit_test(three_ways_hidden),
+        cmocka_unit_test(hidden_is_exact),
         cmocka_unit_test(three_ways_top_k),
         cmocka_unit_test(three_ways_shards),
         cmocka_unit_test(without_teacher),

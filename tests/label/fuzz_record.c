@@ -24,6 +24,11 @@ static void check(int holds, const char *what)
 
 static void check_label(const struct label_set *s, int i)
 {
+    if (s->hidden) {
+        for (int64_t k = 0; k < s->width; k++)
+            check(isfinite(s->hidden[i * s->width + k]), "a state is not finite");
+        return;
+    }
     double sum = s->tail[i];
     check(s->first[i] <= s->first[i + 1], "its labels are not in order");
     check(isfinite(s->entropy[i]) && s->entropy[i] >= 0, "an entropy is none");
@@ -37,7 +42,7 @@ static void check_label(const struct label_set *s, int i)
 
 static void decode(const unsigned char *bytes, size_t size)
 {
-    const int format = size > 65 ? bytes[64] * 3 + bytes[65] : 0;
+    const int format = size > 65 ? bytes[64] * 3 + bytes[65] - (bytes[64] == LABEL_HIDDEN) : 0;
     const struct label_spec spec = made_spec(format < MADE_FORMATS ? format : 0);
     struct label_set set;
     struct record_info info;

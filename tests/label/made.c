@@ -9,6 +9,12 @@
 
 struct label_spec made_spec(int format)
 {
+    if (format >= MADE_HIDDEN)
+        return (struct label_spec){.kind = LABEL_HIDDEN,
+                                   .values = format == MADE_HIDDEN ? VALUES_F16 : VALUES_F32,
+                                   .hidden = MADE_WIDTH,
+                                   .temperature = 1,
+                                   .seed = 3};
     return (struct label_spec){.kind = format / 3,
                                .values = format % 3,
                                .threshold = 0.02,
@@ -69,6 +75,10 @@ void made_fill(struct made *m, const struct label_spec *spec, uint64_t seed)
     rng_init(&r, seed, 0);
     m->spec = *spec;
     m->labels = MADE_LABELS;
+    for (int i = 0; spec->kind == LABEL_HIDDEN && i < MADE_LABELS * MADE_WIDTH; i++)
+        m->states[i] = (float)(5 * rng_normal(&r));
+    if (spec->kind == LABEL_HIDDEN)
+        return;
     int64_t heads = 0, tails = 0;
     for (int i = 0; i < m->labels; i++) {
         struct label_entries *n = &m->entries[i];
@@ -104,7 +114,10 @@ void *made_record_of(const struct made *m, uint64_t seq_id, uint64_t input_hash,
     struct record_writer *w = record_writer_new(&m->spec);
     record_writer_begin(w, seq_id, input_hash, 3 * MADE_LABELS);
     for (int i = 0; i < m->labels; i++)
-        record_writer_add(w, &m->entries[i]);
+        if (m->spec.kind == LABEL_HIDDEN)
+            record_writer_add_hidden(w, m->states + i * MADE_WIDTH);
+        else
+            record_writer_add(w, &m->entries[i]);
     void *bytes = record_writer_finish(w, size);
     record_writer_free(w);
     return bytes;

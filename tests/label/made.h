@@ -5,7 +5,7 @@
 
 #include "label/record.h"
 
-enum { MADE_VOCABULARY = 1 << 18, MADE_LABELS = 12, MADE_ENTRIES = 4096 };
+enum { MADE_VOCABULARY = 1 << 18, MADE_LABELS = 12, MADE_ENTRIES = 4096, MADE_WIDTH = 16 };
 #define MADE_SEQ_ID UINT64_C(0x0100000000000007)
 #define MADE_INPUT_HASH UINT64_C(0x0123456789abcdef)
 
@@ -15,10 +15,11 @@ struct made {
     struct label_entries entries[MADE_LABELS]; /* pointers into the arrays below */
     uint32_t head_ids[MADE_ENTRIES], tail_ids[MADE_ENTRIES];
     float head_p[MADE_ENTRIES];
+    float states[MADE_LABELS * MADE_WIDTH]; /* of hidden labels, which have no entries */
 };
 
-/* The codec's nine formats: kinds sampled, random, top_k with values u8, f16, f32. */
-enum { MADE_FORMATS = 9 };
+/* The codec's formats: kinds sampled, random, top_k with values u8, f16, f32, then hidden with f16, f32. */
+enum { MADE_FORMATS = 11, MADE_HIDDEN = 9 };
 struct label_spec made_spec(int format);
 
 /* The same labels for the same spec and seed. */

@@ -70,8 +70,20 @@ static int64_t check_tail(const struct made *m, const struct label_entries *n, c
     return entry + 1;
 }
 
+static void check_state(const struct made *m, const struct label_set *set, int i)
+{
+    const float *in = m->states + i * MADE_WIDTH, *out = set->hidden + i * MADE_WIDTH;
+    assert_true(set->width == MADE_WIDTH && set->first[i + 1] == 0 && set->tail[i] == 0);
+    for (int k = 0; k < MADE_WIDTH; k++)
+        assert_true(fabs(out[k] - in[k]) <= (m->spec.values == VALUES_F32 ? 0 : 0x1p-11 * fabs(in[k])));
+}
+
 static void check_label(const struct made *m, const struct label_set *set, int i)
 {
+    if (m->spec.kind == LABEL_HIDDEN) {
+        check_state(m, set, i);
+        return;
+    }
     const struct label_entries *n = &m->entries[i];
     const int64_t at = set->first[i], count = set->first[i + 1] - at;
     assert_true(count >= n->head_count);
@@ -292,8 +304,11 @@ static void logits_that_were_not_finite(void **state)
         size_t size;
         made_fill(m, &spec, 5);
         m->entries[2] = (struct label_entries){.tail_q = RECORD_NO_TAIL, .entropy = NAN};
+        m->states[2 * MADE_WIDTH + 3] = format % 2 ? INFINITY : NAN;
         void *bytes = made_record(m, &size);
-        assert_refused(bytes, size, &spec, "label 2: the teacher's logits were not finite");
+        assert_refused(bytes, size, &spec,
+                       spec.kind == LABEL_HIDDEN ? "label 2: the teacher's state is not finite"
+                                                 : "label 2: the teacher's logits were not finite");
         mem_free(bytes);
         mem_free(m);
     }
@@ -446,9 +461,10 @@ static void the_identity_alone(void **state)
         assert_true(info.tokens == 3 * MADE_LABELS && info.labels == MADE_LABELS);
         assert_true(info.spec.kind == spec.kind && info.spec.values == spec.values && info.spec.seed == spec.seed);
         assert_true(info.spec.temperature == spec.temperature);
-        assert_true(spec.kind == LABEL_SAMPLED ? info.spec.threshold == spec.threshold
-                    : spec.kind == LABEL_TOP_K ? info.spec.k == spec.k
-                                               : info.spec.draws == spec.draws);
+        assert_true(spec.kind == LABEL_SAMPLED  ? info.spec.threshold == spec.threshold
+                    : spec.kind == LABEL_TOP_K  ? info.spec.k == spec.k
+                    : spec.kind == LABEL_HIDDEN ? info.spec.hidden == spec.hidden
+                                                : info.spec.draws == spec.draws);
         bytes[size - 1] ^= 1;
         assert_int_equal(record_info(bytes, size, &info, &e), -1);
         mem_free(bytes);

@@ -306,6 +306,12 @@ static void expect_record(const struct store *s, int64_t i, const struct safeten
     assert_memory_equal((const float *)array(f, "p", DTYPE_F32, entries) + begin, set.p, size);
     assert_memory_equal((const float *)array(f, "tail", DTYPE_F32, labels) + at, set.tail, label_size);
     assert_memory_equal((const float *)array(f, "entropy", DTYPE_F32, labels) + at, set.entropy, label_size);
+    if (set.hidden) {
+        const struct tensor *t = safetensors_find(f, "hidden");
+        assert_true(t && t->rank == 2 && t->shape[0] == labels && t->shape[1] == MADE_WIDTH);
+        assert_memory_equal((const float *)(const void *)t->data + at * MADE_WIDTH, set.hidden,
+                            label_size * MADE_WIDTH);
+    }
     label_set_release(&set);
 }
 
@@ -327,7 +333,7 @@ static void exported(void **state)
         assert_int_equal(e.code, ERR_ENVIRONMENT);
         err_clear(&e);
         assert_done(safetensors_open(&f, path, &e), &e);
-        assert_int_equal(safetensors_count(f), 8);
+        assert_int_equal(safetensors_count(f), format >= MADE_HIDDEN ? 9 : 8);
         const int64_t labels = safetensors_find(f, "tail")->shape[0], entries = safetensors_find(f, "p")->shape[0];
         assert_true(labels == (ALL - 3) * MADE_LABELS);
         for (int64_t i = 0; i < store_count(s); i++)

@@ -99,24 +99,28 @@ static uint64_t *local_bits(const uint64_t *allowed)
     return bits;
 }
 
-static void compare(struct loss_spec spec, const struct labels *l, const float *z)
+/* set: what the loss is given; defined: what the definition is. They differ for hidden labels, whose head it is. */
+static void compare_sets(struct loss_spec spec, const struct label_set *set, const struct label_set *defined,
+                         struct matrix teacher_head, const float *z)
 {
     static float dh[ROWS * V];
     struct target targets[ROWS];
     struct loss_sums sums = {0}, expected = {0};
     double weight = 1.0 / 17;
     for (int i = 0; i < ROWS; i++)
-        targets[i] = (struct target){(uint32_t)(i * 7 % V), l ? &l->set : NULL, i};
+        targets[i] = (struct target){(uint32_t)(i * 7 % V), set, i};
     struct loss_spec local = spec;
     uint64_t *bits = spec.allowed ? local_bits(spec.allowed) : NULL;
     local.allowed = bits;
+    local.teacher_head = teacher_head;
     struct err e = {0};
     struct loss *loss = loss_new(&model, &local, 8, &e); /* three chunks, the last one short */
     assert_non_null(loss);
     loss_run(loss, z, targets, ROWS, weight, dh, &sums);
     for (int i = 0; i < ROWS; i++) {
         double dz[V] = {0}, largest = 0;
-        loss_ref(&spec, z + i * V, V, &targets[i], dz, &expected);
+        const struct target by_definition = {targets[i].id, defined, i};
+        loss_ref(&spec, z + i * V, V, &by_definition, dz, &expected);
         for (int j = 0; j < V; j++)
             largest = fmax(largest, fabs(dz[j]));
         for (int j = 0; j < V; j++) /* f32 probabilities: a few units of 6e-8, and exp's 1e-7 */
@@ -127,6 +131,12 @@ static void compare(struct loss_spec spec, const struct labels *l, const float *
     assert_int_equal(sums.positions, ROWS);
     loss_free(loss);
     mem_free(bits);
+}
+
+static void compare(struct loss_spec spec, const struct labels *l, const float *z)
+{
+    const struct label_set *set = l ? &l->set : NULL;
+    compare_sets(spec, set, set, (struct matrix){0}, z);
 }
 
 static const struct loss_spec plain = {
@@ -192,6 +202,67 @@ static void temperatures_and_masks(void **state)
                 make_labels(&l, LABEL_SAMPLED, 9, 0, s.allowed, 12);
                 compare(s, &l, z);
             }
+}
+
+/* --- labels that are states --- */
+
+enum { WIDTH = 9 };
+
+/* The distributions of states[ROWS, WIDTH] under a head [V, WIDTH], at a temperature over the allowed ids, and their
+ * entropies. */
+static void distributions(struct labels *l, const float *states, const float *head_rows, double temperature,
+                          const uint64_t *allowed)
+{
+    int64_t n = 0;
+    for (int i = 0; i < ROWS; i++) {
+        double logits[V], sum = 0;
+        l->first[i] = n;
+        for (int j = 0; j < V; j++) {
+            logits[j] = 0;
+            for (int k = 0; k < WIDTH; k++)
+                logits[j] += (double)states[i * WIDTH + k] * (double)head_rows[j * WIDTH + k] / temperature;
+            sum += bit(allowed, j) ? exp(logits[j]) : 0;
+        }
+        double entropy = 0;
+        for (int j = 0; j < V; j++)
+            if (bit(allowed, j)) {
+                const double p = exp(logits[j]) / sum;
+                l->ids[n] = (uint32_t)j;
+                l->p[n++] = (float)p;
+                entropy -= p * log(p);
+            }
+        l->entropy[i] = (float)entropy;
+    }
+    l->first[ROWS] = n;
+}
+
+static void hidden_labels(void **state)
+{
+    (void)state;
+    static float z[ROWS * V], head_rows[V * WIDTH], states[ROWS * WIDTH];
+    static struct labels l;
+    const struct range v = model.shard.vocab;
+    const uint64_t allowed[3] = {UINT64_MAX, 0x00ff00ffff00f0f1, 0x3ff};
+    struct rng r;
+    rng_init(&r, 21, 0);
+    for (int i = 0; i < V * WIDTH; i++)
+        head_rows[i] = (float)rng_normal(&r);
+    for (int i = 0; i < ROWS * WIDTH; i++)
+        states[i] = (float)rng_normal(&r);
+    make_logits(z, 3, 22);
+    for (int variant = 0; variant < 4; variant++) {
+        struct loss_spec s = plain;
+        s.tail = false;
+        s.temperature = variant % 2 ? 2 : 1;
+        s.allowed = variant / 2 ? allowed : NULL;
+        make_labels(&l, LABEL_SAMPLED, V, 0, s.allowed, 23);
+        distributions(&l, states, head_rows, s.temperature, s.allowed);
+        static const int64_t none[ROWS + 1];
+        const struct label_set set = {
+            .kind = LABEL_HIDDEN, .labels = ROWS, .first = none, .tail = l.tail, .hidden = states, .width = WIDTH};
+        const struct matrix part = {head_rows + v.first * WIDTH, DTYPE_F32, v.end - v.first, WIDTH, NULL};
+        compare_sets(s, &set, &l.set, part, z);
+    }
 }
 
 /* --- defined against differences --- */
@@ -308,6 +379,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(cross_entropy_alone),
         cmocka_unit_test(every_kind_of_label),
         cmocka_unit_test(an_id_that_is_listed_twice),
+        cmocka_unit_test(hidden_labels),
         cmocka_unit_test(temperatures_and_masks),
         cmocka_unit_test(gradients_are_the_slopes),
         cmocka_unit_test(identical_distributions_have_no_kl),
