@@ -17,7 +17,7 @@ import zstandard
 from safetensors import safe_open
 
 HEADER = struct.Struct("<4sHHQQIIQQQQBBBBfQQI")
-KINDS, VALUES = ["sampled", "random", "top_k"], ["u8", "f16", "f32"]
+KINDS, VALUES = ["sampled", "random", "top_k", "hidden"], ["u8", "f16", "f32"]
 CRC = list(range(256))
 for _ in range(8):
     CRC = [c >> 1 ^ (0x82F63B78 if c & 1 else 0) for c in CRC]
@@ -47,12 +47,18 @@ def decode(record):
     assert (magic, version, flags, id_bytes) == (b"RTLR", 1, 0, 3) and len(record) == HEADER.size + packed, "no record of version 1"
     assert crc32c(record[:88] + bytes(4) + record[92:]) == crc, f"sequence {seq_id}: the checksum is wrong"
     kind, values = KINDS[kind], VALUES[values]
+    head = {"labels": kind, "values": values, "seq_id": seq_id, "input_hash": f"{input_hash:016x}", "tokens": tokens,
+            "label_count": labels, "temperature": temperature}
+    body, value = zstandard.decompress(record[92:], raw), {"u8": ("u1", 1), "f16": ("<f2", 2), "f32": ("<f4", 4)}[values]
+    if kind == "hidden":
+        (states,) = columns(body, [(*value, heads)])
+        return {**head, "entries": [{"hidden": state.tolist()} for state in states.astype(np.float32).reshape(labels, parameter)]}
     tau = struct.unpack("<d", struct.pack("<Q", parameter))[0]
     exact, has_head = values == "f32", kind != "random"
     exact_tail = exact and kind == "top_k"
-    head_count, tail_mass, head_id, head_value, tail_id, entropy = columns(zstandard.decompress(record[92:], raw), [
+    head_count, tail_mass, head_id, head_value, tail_id, entropy = columns(body, [
         ("<u4", 4 * has_head, labels * has_head), ("<f4" if exact_tail else "<u2", (4 if exact_tail else 2) * has_head, labels * has_head),
-        ("<u4", 3, heads), {"u8": ("u1", 1, heads), "f16": ("<f2", 2, heads), "f32": ("<f4", 4, heads)}[values],
+        ("<u4", 3, heads), (*value, heads),
         ("<u4", 3, tails), ("<f4", 4, labels) if exact else ("<f2", 2, labels)])
     lowest = tau if kind == "sampled" else 2.0**-20
     level = np.array([0.0] + [math.pow(lowest, (255 - c) / 254) for c in range(1, 256)])
@@ -73,8 +79,7 @@ def decode(record):
         entries.append({"ids": ids.tolist(), "p": p.tolist(), "tail": float(np.float32(mass)) if kind == "top_k" else 0.0,
                         "entropy": float(entropy[i])})
         h, t = h + n, t + draws
-    return {"labels": kind, "values": values, "seq_id": seq_id, "input_hash": f"{input_hash:016x}", "tokens": tokens,
-            "label_count": labels, "temperature": temperature, "entries": entries}
+    return {**head, "entries": entries}
 
 
 def read(path):

@@ -1,5 +1,5 @@
 /* Makes a label store of made-up records, or adds to one: store_maker DIRECTORY FORMAT FIRST END sealed|open. FORMAT is
- * one of made.h's nine. Each call is a writer of its own. */
+ * one of those of made.h. Each call is a writer of its own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
