@@ -34,7 +34,7 @@ static const struct choice modes[] = {
 
 static const struct choice after_cache[] = {
     {"idle", AFTER_CACHE_IDLE, false},
-    {"join", AFTER_CACHE_JOIN, true},
+    {"join", AFTER_CACHE_JOIN, false},
     {0},
 };
 

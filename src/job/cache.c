@@ -122,6 +122,11 @@ void cache_close(struct cache *k)
     *k = (struct cache){0};
 }
 
+int64_t cache_last_streamed(const struct cache *k, const struct items *items)
+{
+    return max_i64(items->first_step, ceil_div(k->made_end - items->validation, items->per_step));
+}
+
 /* --- while the run goes on --- */
 
 void cache_keep(struct cache *k, const struct sequence *s, int64_t item, const void *record, size_t size)

@@ -35,6 +35,10 @@ void cache_keep(struct cache *k, const struct sequence *s, int64_t item, const v
 /* Collective over the student group, after step `step`: looks into the store again if this is the step for it. */
 int cache_renew(struct cache *k, const struct items *items, int64_t step, struct err *e);
 
+/* Local. The last step of which some label is streamed, and at least the first of the run: after it no teacher is
+ * needed. The same on all ranks. */
+int64_t cache_last_streamed(const struct cache *k, const struct items *items);
+
 /* Collective over the student group. What was kept so far stays, whatever happens; seal: and no more will come. */
 int cache_sync(struct cache *k, bool seal, struct err *e);
 

@@ -17,7 +17,8 @@ struct context {
     const struct run_options *options;
     struct groups groups;
     int threads;
-    bool root; /* writes the run directory: the first student, or the first teacher where there is no student */
+    int64_t join_step; /* of a training that all ranks go on with as students after it; 0: it is not to be */
+    bool root;         /* writes the run directory: the first student, or the first teacher where there is no student */
 
     struct tokenizer *tokenizer; /* the student's, or the teacher's where there is no student */
     struct corpus *corpus;

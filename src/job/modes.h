@@ -6,6 +6,9 @@
 
 /* distill and finetune: one loop, with and without labels (train.c). */
 int mode_train(struct context *c, struct err *e);
+/* The same run from its checkpoint of that step on, on other groups: neither the run directory nor what an earlier
+ * start left there is looked at. */
+int mode_train_on(struct context *c, int64_t step, struct err *e);
 /* precompute: every rank a teacher, the labels of the job's sequences into its store (precompute.c). */
 int mode_precompute(struct context *c, struct err *e);
 /* evaluate: teacher, untrained student, trained student on the validation data (evaluate.c). */

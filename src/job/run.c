@@ -33,6 +33,25 @@ static void log_warnings(const struct job *job)
     strbuf_release(&lines);
 }
 
+/* ranks.after_cache: join. The run goes on in the same processes, as if it had been stopped and started again with
+ * labels.source: store: what layouts a checkpoint may be resumed on is the same question. */
+static int join(struct context *c, struct err *e)
+{
+    const struct comm *world = c->world;
+    const int64_t step = c->join_step;
+    struct job joined = *c->job;
+    struct run_options options = *c->options;
+    joined.labels.source = SOURCE_STORE;
+    joined.labels.cache = false;
+    options.role = ROLE_ANY;
+    context_close(c);
+    if (context_open(c, world, &joined, &options, e))
+        return -1;
+    const int rc = mode_train_on(c, step, e);
+    context_close(c);
+    return rc;
+}
+
 int job_run(const struct comm *world, const struct job *job, const struct run_options *options, struct err *e)
 {
     struct context c;
@@ -46,7 +65,9 @@ int job_run(const struct comm *world, const struct job *job, const struct run_op
         [MODE_FINETUNE] = mode_train,
         [MODE_EVALUATE] = mode_evaluate,
     };
-    int rc = modes[job->mode](&c, e);
+    const int rc = modes[job->mode](&c, e);
+    if (!rc && c.join_step)
+        return join(&c, e);
     context_close(&c);
     return rc;
 }

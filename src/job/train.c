@@ -30,6 +30,7 @@ struct training {
     struct label_source source;
     struct trainer *trainer; /* students */
     struct head *head;       /* the teacher's, where labels are its hidden states */
+    int64_t join_step;       /* after it all ranks become students; 0: never */
     struct metrics *metrics; /* root */
 };
 
@@ -173,13 +174,30 @@ static bool is_cached(const struct job *job)
     return job->mode == MODE_DISTILL && job->labels.source == SOURCE_STREAM && job->labels.cache;
 }
 
+/* ranks.after_cache: join. Every rank finds the same. */
+static int plan_joining(struct training *t, struct err *e)
+{
+    const struct job *job = t->c->job;
+    const int ranks = t->c->world->size, each = job->ranks.student.tensor_parallel;
+    if (job->ranks.after_cache != AFTER_CACHE_JOIN)
+        return 0;
+    if (ranks % each)
+        return err_set(e, ERR_USAGE,
+                       "%s: join: all %d ranks become students, but they are no multiple of "
+                       "ranks.student.tensor_parallel, %d; start another number, or let them idle",
+                       job_where(job, "ranks.after_cache"), ranks, each);
+    const int64_t step = cache_last_streamed(&t->cache, &t->items);
+    t->join_step = step < t->items.steps ? step : 0;
+    return 0;
+}
+
 static int open_roles(struct training *t, struct err *e)
 {
     struct context *c = t->c;
     t->items = items_of(t);
     if (c->job->mode == MODE_DISTILL && stored_open(&t->stored, c, &t->items, t->start.checkpoint, e))
         return -1;
-    if (is_cached(c->job) && cache_open(&t->cache, c, &t->items, e))
+    if (is_cached(c->job) && (cache_open(&t->cache, c, &t->items, e) || plan_joining(t, e)))
         return -1;
     if (context_open_models(c, true, e))
         return -1;
@@ -310,6 +328,20 @@ static int remove_old_result(const struct training *t, struct err *e)
     return agree(&t->c->groups.group, e);
 }
 
+/* Every label that is still wanted is in the store, and all that is trained in a checkpoint. */
+static int leave_to_join(struct training *t, int64_t step, struct err *e)
+{
+    const struct job *job = t->c->job;
+    if (!is_due(job->train.checkpoint_every, step, job->train.steps) && checkpoint(t, step, e))
+        return -1;
+    if (cache_sync(&t->cache, true, e))
+        return -1;
+    if (t->c->root)
+        log_info("ranks.after_cache: from step %lld on all %d ranks are students", (long long)step + 1,
+                 t->c->world->size);
+    return 0;
+}
+
 static int train(struct training *t, struct err *e)
 {
     if (remove_old_result(t, e))
@@ -318,8 +350,8 @@ static int train(struct training *t, struct err *e)
     if (!t->start.checkpoint && validate(t, 0, e))
         return -1;
     for (int64_t step = t->items.first_step; step <= t->items.steps; step++)
-        if (one_step(t, step, e))
-            return -1;
+        if (one_step(t, step, e) || step == t->join_step)
+            return e->code == ERR_NONE ? leave_to_join(t, step, e) : -1;
     if (t->items.stored && cache_sync(&t->cache, true, e))
         return -1;
     return save_result(t, e);
@@ -351,6 +383,26 @@ static void run_role(struct training *t, struct err *e)
     }
 }
 
+static int run(struct training *t, struct err *e)
+{
+    struct context *c = t->c;
+    if (!open_roles(t, e)) {
+        run_role(t, e);
+        context_log_memory(c);
+    }
+    close_roles(t);
+    c->join_step = t->join_step;
+    return agree(c->world, e);
+}
+
+int mode_train_on(struct context *c, int64_t step, struct err *e)
+{
+    struct training t = {.c = c, .start = {.checkpoint = step}};
+    if (c->root) /* another rank than before, maybe */
+        run_directory_log(c->job, c->options, TRAINING_LOG);
+    return run(&t, e);
+}
+
 int mode_train(struct context *c, struct err *e)
 {
     struct training t = {.c = c};
@@ -363,10 +415,5 @@ int mode_train(struct context *c, struct err *e)
     }
     if (c->root && t.start.checkpoint)
         log_info("going on after step %lld", (long long)t.start.checkpoint);
-    if (!open_roles(&t, e)) {
-        run_role(&t, e);
-        context_log_memory(c);
-    }
-    close_roles(&t);
-    return agree(c->world, e);
+    return run(&t, e);
 }

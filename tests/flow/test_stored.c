@@ -501,6 +501,24 @@ static void cache_shards(void **state)
     cached("--set ranks.teacher.tensor_parallel=2 --set ranks.student.tensor_parallel=2", 4);
 }
 
+/* Once the store has every label, the teacher's ranks become students: the same training on another layout. */
+static void cache_joined(void **state)
+{
+    (void)state;
+    const char *joins = CACHED "--set ranks.after_cache=join --set train.steps=12 ";
+    train("streamed", 2, "--set train.steps=12");
+    const struct outcome *o =
+        retort(3, "run job.yaml --set output=joined --set ranks.teacher.tensor_parallel=2 %s", joins);
+    expect_outcome(o, 0, "from step 6 on all 3 ranks are students");
+    expect_close_metrics("joined", "streamed", 1e-3);
+    assert_true(file_exists("joined/model/model.safetensors"));
+    o = retort(2, "run job.yaml --set output=again %s", joins); /* the store has all: one step, then both */
+    expect_outcome(o, 0, "from step 2 on all 2 ranks are students");
+    expect_close_metrics("again", "streamed", 1e-3);
+    expect_refused(retort(3, "run job.yaml --set output=odd --set ranks.student.tensor_parallel=2 %s", joins), 2,
+                   "ranks.after_cache", "all 3 ranks become students", "2");
+}
+
 /* Some of the labels are there before; the others are streamed, and written beside them. */
 static void cache_begun(void **state)
 {
@@ -649,6 +667,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(cache),
         cmocka_unit_test(cache_replicas),
         cmocka_unit_test(cache_shards),
+        cmocka_unit_test(cache_joined),
         cmocka_unit_test(cache_begun),
         cmocka_unit_test(cache_killed),
         cmocka_unit_test(other_labels),
