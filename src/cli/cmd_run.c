@@ -104,10 +104,11 @@ int cmd_run(int argc, char **argv, struct err *e)
     const struct command_line line = {
         .command = "run",
         .usage = "JOB [--set key=value]... [--resume | --fresh] [--role ROLE]",
-        .about = "Runs the job: distill, precompute, finetune or evaluate. Start it under mpirun or srun with the "
-                 "ranks that the "
-                 "job asks for. A run\nthat was stopped goes on from its last checkpoint by itself. SIGUSR1 stops it "
-                 "after the step in work (exit status 75).",
+        .about =
+            "Runs the job: distill, precompute, finetune or evaluate. Start it under mpirun or srun with the ranks "
+            "that the job\nasks for. A run that was stopped goes on from its last checkpoint by itself. SIGUSR1 stops "
+            "it "
+            "after the step in work (exit status 75).",
         .options = options,
         .positional = path,
         .positional_names = names,

@@ -66,6 +66,8 @@ int64_t corpus_count(const struct corpus *c, enum split split); /* sequences */
 struct sequence corpus_sequence(const struct corpus *c, enum split split, int64_t index);
 /* The sequence with this seq_id, which the corpus must have. */
 struct sequence corpus_find(const struct corpus *c, uint64_t seq_id);
+/* For people: "sequence 12 of data.train". mem_free it. */
+char *sequence_name(uint64_t seq_id);
 const struct corpus_report *corpus_report(const struct corpus *c, enum split split);
 int corpus_sequence_length(const struct corpus *c);
 

@@ -188,6 +188,13 @@ struct sequence corpus_find(const struct corpus *k, uint64_t seq_id)
     return corpus_sequence(k, (enum split)split, (int64_t)(seq_id & ~(UINT64_MAX << 56)));
 }
 
+char *sequence_name(uint64_t seq_id)
+{
+    const bool validation = seq_id >> 56 == SPLIT_VALIDATION;
+    return mem_printf("sequence %llu of %s", (unsigned long long)(seq_id & ~(UINT64_MAX << 56)),
+                      validation ? "data.validation" : "data.train");
+}
+
 const struct corpus_report *corpus_report(const struct corpus *k, enum split split)
 {
     return &k->header->reports[split];

@@ -15,6 +15,7 @@
 #include "par/agree.h"
 #include "par/claims.h"
 #include "par/failure.h"
+#include "par/progress.h"
 
 #define RANGE_SECONDS 30.0
 #define FILE_BYTES ((uint64_t)1 << 30)
@@ -199,9 +200,12 @@ static void claim(struct precompute *p)
     p->untold = 0;
 }
 
-/* Collective over the shards of a replica: the place in todo that comes next, or -1. */
+/* Collective over the shards of a replica: the place in todo that comes next, or -1. Between two sequences a replica of
+ * one shard hears of other ranks' failures here alone, and without a communication thread the coordinator answers here.
+ */
 static int64_t next_place(struct precompute *p)
 {
+    progress_poll();
     const bool stop = is_asked_to_stop(p);
     int64_t place = -1;
     if (stop)

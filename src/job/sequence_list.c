@@ -74,10 +74,3 @@ void sequence_list_broadcast(struct sequence_list *l, const struct comm *c, int 
     l->ids = bytes;
     l->count = (int64_t)(size / sizeof *l->ids);
 }
-
-char *sequence_name(uint64_t seq_id)
-{
-    static const char *const splits[SPLIT_COUNT] = {"data.train", "data.validation"};
-    const unsigned long long index = seq_id & ~(UINT64_MAX << 56);
-    return mem_printf("sequence %llu of %s", index, splits[seq_id >> 56 < SPLIT_COUNT ? seq_id >> 56 : 0]);
-}

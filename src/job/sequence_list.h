@@ -31,7 +31,4 @@ void sequence_list_keep(struct sequence_list *l, const struct store *s, bool the
 /* Collective. Root's to all; the others' must be empty. */
 void sequence_list_broadcast(struct sequence_list *l, const struct comm *c, int root);
 
-/* For people: "sequence 12 of data.train". mem_free it. */
-char *sequence_name(uint64_t seq_id);
-
 #endif

@@ -81,9 +81,9 @@ static void check_logits(const struct teacher *t, const struct sequence *s)
     int64_t bad = encoder_bad_labels(t->encoder);
     if (!bad || t->m->shards.rank != 0)
         return;
-    err_set(&e, ERR_INPUT, "the teacher's %s at %lld positions of sequence %llu",
+    err_set(&e, ERR_INPUT, "the teacher's %s at %lld positions of %s",
             t->hidden ? "states do not fit into labels.encoding.values" : "logits are not finite", (long long)bad,
-            (unsigned long long)(s->id & 0xffffffffffffff));
+            sequence_name(s->id));
     failure_raise(&e);
 }
 

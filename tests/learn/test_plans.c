@@ -46,6 +46,40 @@ static void owners_follow_the_place_in_the_step(void **state)
     assert_int_equal(items_of_step(&it, 2), 4);
 }
 
+/* 5 sequences, 4 a step: place g of the order is in epoch g / 5. What was there before is never made; what the first
+ * two steps have read is not made after them. */
+static void stored_items_are_not_made(void **state)
+{
+    (void)state;
+    int64_t validation[] = {ITEM_BEFORE, ITEM_NEVER}, train[5];
+    struct items it = {.train = {.seed = 9, .count = 5},
+                       .validation = 2,
+                       .per_step = 4,
+                       .first_step = 1,
+                       .steps = 4,
+                       .students = 1,
+                       .teachers = 1};
+    const struct items_stored stored = {{train, validation}, .again = items_of_step(&it, 3)};
+    for (int64_t g = 0; g < 5; g++)
+        train[order_at(&it.train, g)] = g == 2 ? ITEM_BEFORE : 2 + g;
+    it.stored = &stored;
+    const int64_t before = order_at(&it.train, 2);
+    int64_t made = items_next_made(&it, 0, -1);
+    assert_int_equal(made, 1); /* of the validation sequences the second */
+    for (int64_t item = 2; item < stored.again; item++) {
+        if (order_at(&it.train, item - 2) != before)
+            assert_int_equal(made = items_next_made(&it, 0, made), item);
+        assert_int_equal(items_is_stored(&it, item), order_at(&it.train, item - 2) == before);
+        assert_int_equal(items_next_owned(&it, 0, item - 1), item);
+    }
+    assert_int_equal(items_next_made(&it, 0, made), items_end(&it));
+    train[order_at(&it.train, 3)] = ITEM_NEVER; /* one that nobody has written is made every time */
+    int64_t times = 0;
+    for (made = stored.again - 1; (made = items_next_made(&it, 0, made)) < items_end(&it); times++)
+        assert_int_equal(order_at(&it.train, made - 2), order_at(&it.train, 3));
+    assert_in_range(times, 1, 2);
+}
+
 static void rate_is(const struct schedule *s, int64_t step, double expected)
 {
     assert_true(fabs(schedule_rate(s, step) - expected) < 1e-12);
@@ -73,6 +107,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_are_shared_out),
         cmocka_unit_test(owners_follow_the_place_in_the_step),
+        cmocka_unit_test(stored_items_are_not_made),
         cmocka_unit_test(rates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
