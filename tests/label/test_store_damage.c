@@ -10,6 +10,10 @@
 #include "made.h"
 #include "stores_fixture.h"
 
+#ifndef SHARE
+#define SHARE 1
+#endif
+
 static void whole_stores(void **state)
 {
     (void)state;
@@ -68,7 +72,7 @@ static void expect_fault(const struct target *t, off_t at, const char *what)
 /* Most of a small file is the padding of its header: every other flip is behind it. */
 static void every_flip_is_seen(void **state)
 {
-    enum { FLIPS = 10000 };
+    enum { FLIPS = 10000 / SHARE };
     (void)state;
     struct target targets[16];
     fill(0, 14, MOST, true);
@@ -101,7 +105,7 @@ static void cut_and_mend(const struct target *t, off_t size)
 
 static void every_cut_is_seen(void **state)
 {
-    enum { CUTS = 1000 };
+    enum { CUTS = 1000 / SHARE };
     (void)state;
     struct target targets[16];
     fill(0, 14, MOST, true);
