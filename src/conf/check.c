@@ -160,10 +160,11 @@ static bool caches_nothing(const struct job *job)
 int job_warnings(const struct job *job, struct strbuf *out)
 {
     if (is_noisy(job))
-        strbuf_printf(out,
-                      "%s: drawn labels are noisy above 1, where the teacher is flat; use 1, or threshold 0.05 with "
-                      "large batches\n",
-                      job_where(job, "distill.temperature"));
+        strbuf_printf(
+            out,
+            "%s: drawn labels are noisy above 1, where the teacher is flat; use 1, kind: hidden, or threshold 0.05 "
+            "with large batches\n",
+            job_where(job, "distill.temperature"));
     if (never_warms_up(job))
         strbuf_printf(out,
                       "%s: %lld is more than train.steps, which is %lld: the learning rate never reaches its peak\n",
