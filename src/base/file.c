@@ -215,6 +215,12 @@ char *file_absolute(const char *path)
     return joined;
 }
 
+bool file_ends_in(const char *path, const char *suffix)
+{
+    const size_t n = strlen(path), m = strlen(suffix);
+    return n > m && !strcmp(path + n - m, suffix);
+}
+
 const char *file_name(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -46,6 +46,7 @@ char *file_join(const char *directory, const char *name);
 char *file_parent(const char *path);
 /* The absolute form of path, without asking whether it exists. mem_free it. */
 char *file_absolute(const char *path);
-const char *file_name(const char *path); /* the part after the last slash */
+const char *file_name(const char *path);                 /* the part after the last slash */
+bool file_ends_in(const char *path, const char *suffix); /* and has something before it */
 
 #endif

@@ -243,12 +243,6 @@ static int inspect_directory(const struct inspection *i, struct err *e)
         i->path);
 }
 
-static bool ends_in(const char *path, const char *suffix)
-{
-    const size_t n = strlen(path), m = strlen(suffix);
-    return n > m && !strcmp(path + n - m, suffix);
-}
-
 static int inspect_safetensors(const struct inspection *i, struct err *e)
 {
     struct safetensors *s;
@@ -285,9 +279,9 @@ static int inspect_bytes(const struct inspection *i, struct err *e)
 
 static int inspect_file(const struct inspection *i, struct err *e)
 {
-    if (ends_in(i->path, ".safetensors"))
+    if (file_ends_in(i->path, ".safetensors"))
         return inspect_safetensors(i, e);
-    if (ends_in(i->path, ".open"))
+    if (file_ends_in(i->path, ".open"))
         return inspect_store_file(i, e);
     if (!strcmp(file_name(i->path), "store.json"))
         return i->seq_id ? no_records(i, e) : inspect_store_json(i, e);

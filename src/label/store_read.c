@@ -15,12 +15,6 @@ enum { LOOKS = 100 };
 
 /* --- files --- */
 
-static bool ends_in(const char *name, const char *suffix)
-{
-    const size_t n = strlen(name), m = strlen(suffix);
-    return n > m && !strcmp(name + n - m, suffix);
-}
-
 static double seconds_unchanged(const char *path)
 {
     struct stat st;
@@ -67,7 +61,7 @@ static int open_all(struct store *s, const struct store_names *n, struct err *e)
     int rc = 0;
     s->parts = mem_array((size_t)n->count, sizeof *s->parts);
     for (int i = 0; i < n->count && !rc; i++)
-        if (ends_in(n->names[i], STORE_OPEN) || ends_in(n->names[i], STORE_SEALED))
+        if (file_ends_in(n->names[i], STORE_OPEN) || file_ends_in(n->names[i], STORE_SEALED))
             rc = open_part(s, n->names[i], e);
     return rc;
 }
