@@ -60,7 +60,7 @@ static int verify(const struct store *s, const struct store_options *o, struct s
         const struct store_part p = store_part(s, i);
         bytes += p.bytes;
         if (p.rest)
-            strbuf_printf(out, "%s: %llu bytes behind its last whole record: one that was being written, or damage\n",
+            strbuf_printf(out, "%s: %llu bytes that are no whole record: one that was being written, or damage\n",
                           p.name, (unsigned long long)p.rest);
     }
     strbuf_printf(out, "%s: %lld records in %d files, %.1f MB: all whole%s\n", o->path, (long long)store_count(s),

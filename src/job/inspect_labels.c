@@ -136,7 +136,7 @@ static int list_records(const struct inspection *i, const struct store_file *f, 
     } else {
         strbuf_printf(i->out, "%s, %lld records, written by %s", sealed ? "sealed" : "open", count,
                       store_file_owner(f));
-        strbuf_printf(i->out, rest ? "; %llu bytes behind its last whole record\n" : "\n", rest);
+        strbuf_printf(i->out, rest ? "; %llu bytes that are no whole record\n" : "\n", rest);
     }
     const int rc = print_records(i, f, e);
     if (i->json)

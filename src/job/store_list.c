@@ -133,7 +133,7 @@ static void say_part(const struct store_part *p, struct strbuf *out)
     say_age(p->seconds_unchanged, out);
     strbuf_printf(out, " ago by %s", *p->owner ? p->owner : "an unknown writer");
     if (p->rest)
-        strbuf_printf(out, "; %llu bytes behind its last whole record", (unsigned long long)p->rest);
+        strbuf_printf(out, "; %llu bytes that are no whole record", (unsigned long long)p->rest);
     strbuf_addc(out, '\n');
 }
 

@@ -103,7 +103,7 @@ struct store_part {
     bool sealed;
     int64_t records;
     uint64_t bytes;           /* of its records */
-    uint64_t rest;            /* bytes behind the last whole record of an open one */
+    uint64_t rest;            /* bytes of an open one that belong to no whole record */
     double seconds_unchanged; /* since it was last written */
 };
 int store_parts(const struct store *s);
@@ -112,8 +112,8 @@ struct store_part store_part(const struct store *s, int i);
 /* --- looking after a store --- */
 
 /* Reads everything: every file's hash, every record's checksum, and that it is of the store's kind and corpus; deep:
- * decodes every record as well. Stops at the first fault: ERR_INPUT, naming the file. What stands behind the last whole
- * record of an open file is no fault. */
+ * decodes every record as well. Stops at the first fault: ERR_INPUT, naming the file. Bytes of an open
+ * file that belong to no whole record are no fault. */
 int store_verify(const struct store *s, bool deep, struct err *e);
 
 /* Merges small files (below half of `most`), files with records that are there twice, and those left open by jobs that

@@ -8,9 +8,9 @@
  * it tensor "hash", U64 [1]: XXH3-64 of everything before it
  *
  * While it is written the file is called NAME.open, and nothing but its records counts: whoever reads it takes every
- * record from the first on until one does not end or does not match its checksum, so a killed writer loses nothing that
- * it had synced. Sealing writes index and hash, then the header, then gives the file its name NAME.safetensors: a file
- * of that name is whole or damaged, never unfinished. */
+ * record that ends and matches its checksum, so a killed writer loses nothing that it had synced. Sealing writes index
+ * and hash, then the header, then gives the file its name NAME.safetensors: a file of that name is whole or damaged,
+ * never unfinished. */
 #ifndef RETORT_LABEL_STORE_FILE_H
 #define RETORT_LABEL_STORE_FILE_H
 
@@ -65,7 +65,7 @@ bool store_file_sealed(const struct store_file *f);
 const char *store_file_owner(const struct store_file *f); /* "" if it cannot be read */
 int64_t store_file_count(const struct store_file *f);
 struct store_entry store_file_entry(const struct store_file *f, int64_t i); /* in the order of writing */
-/* Bytes behind the last whole record of an open file: a record that was being written, or damage. */
+/* Bytes of an open file that belong to no whole record: one that was being written, or damage. */
 uint64_t store_file_rest(const struct store_file *f);
 /* The record's bytes, borrowed from the file's map. Their own checksum is for whoever decodes them. */
 const void *store_file_record(const struct store_file *f, int64_t i);

@@ -55,7 +55,7 @@ static bool next_record(const struct store_file *f, uint64_t offset, struct stor
     struct err ignored = {0};
     const uint64_t left = f->size - offset;
     uint64_t body;
-    if (left < RECORD_HEADER_BYTES)
+    if (left < RECORD_HEADER_BYTES || memcmp(f->bytes + offset, RECORD_MAGIC, sizeof RECORD_MAGIC - 1))
         return false;
     memcpy(&body, f->bytes + offset + RECORD_BODY_OFFSET, sizeof body);
     if (body > left - RECORD_HEADER_BYTES)
@@ -69,18 +69,20 @@ static bool next_record(const struct store_file *f, uint64_t offset, struct stor
     return true;
 }
 
+/* Damage costs the record that it hit, not those behind it: they begin at the alignment, and have checksums. */
 static void scan(struct store_file *f)
 {
-    uint64_t at = STORE_HEADER_BYTES;
     struct store_entry entry;
     read_open_header(f);
-    while (at < f->size && next_record(f, at, &entry)) {
-        add_entry(f, entry);
-        at = entry.offset + entry.size;
-        const uint64_t padding = store_padding(entry.size), left = f->size - at;
-        at += padding < left ? padding : left;
+    for (uint64_t at = STORE_HEADER_BYTES, step; at < f->size; at += step) {
+        const bool whole = next_record(f, at, &entry);
+        const uint64_t left = f->size - at;
+        if (whole)
+            add_entry(f, entry);
+        step = whole ? entry.size + store_padding(entry.size) : STORE_ALIGN;
+        step = step < left ? step : left;
+        f->rest += whole ? 0 : step;
     }
-    f->rest = at < f->size ? f->size - at : 0;
 }
 
 /* --- a sealed file: all or nothing --- */

@@ -224,7 +224,7 @@ static void say(const struct compaction *c, int files, struct strbuf *said)
     for (int i = 0; i < c->s->part_count; i++) {
         const struct store_part p = store_part(c->s, i);
         if (c->chosen[i] && p.rest)
-            strbuf_printf(said, "%s: left out %llu bytes behind its last whole record\n", p.name,
+            strbuf_printf(said, "%s: left out %llu bytes that are no whole record\n", p.name,
                           (unsigned long long)p.rest);
     }
     strbuf_printf(said, "merged %d file%s into %d: %lld records", merged, merged == 1 ? "" : "s", files,

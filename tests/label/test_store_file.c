@@ -144,7 +144,7 @@ static void open_file_cut(void **state)
     mem_free(path);
 }
 
-/* What a disk did to an open file: the records before it stay. */
+/* What a disk did to an open file costs the record that it hit, and no other. */
 static void open_file_damaged(void **state)
 {
     const struct fixture *f = *state;
@@ -158,12 +158,12 @@ static void open_file_damaged(void **state)
         struct store_file *s;
         bytes[at] ^= (unsigned char)(1 << at % 8);
         assert_done(store_file_parse(&s, bytes, map.size, false, "damaged", &e), &e);
-        int before = 0;
-        while (before < RECORDS && f->end[before] <= at)
-            before++;
-        assert_true(store_file_count(s) >= before); /* a bit of the padding costs no record */
-        if (before < RECORDS && at >= f->end[before] - f->size[before])
-            assert_int_equal(store_file_count(s), before);
+        int next = 0; /* the record that holds the byte, or follows the padding that does */
+        while (next < RECORDS && f->end[next] <= at)
+            next++;
+        const bool hit = next < RECORDS && at >= f->end[next] - f->size[next];
+        assert_int_equal(store_file_count(s), RECORDS - hit);
+        assert_true(store_file_rest(s) == (hit ? (f->size[next] + 7) / 8 * 8 : 0));
         store_file_close(s);
         bytes[at] ^= (unsigned char)(1 << at % 8);
     }
