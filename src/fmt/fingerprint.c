@@ -53,9 +53,7 @@ static int add_config(struct hash64 *h, const char *directory, const char *name,
 
 static int is_weights(const struct dirent *d)
 {
-    static const char ending[] = ".safetensors";
-    const size_t n = strlen(d->d_name), m = sizeof ending - 1;
-    return n > m && !strcmp(d->d_name + n - m, ending);
+    return file_ends_in(d->d_name, ".safetensors");
 }
 
 /* By bytes, whatever the locale says. */
