@@ -53,7 +53,7 @@ static void print_run(const struct viewing *v, const struct sequence *s, int fir
 static void print_text(const struct viewing *v, const struct sequence *s, struct strbuf *out)
 {
     strbuf_printf(out, "== sequence %llu: %d tokens, %d documents, %d supervised\n",
-                  (unsigned long long)(s->id & 0xffffffffffffff), s->tokens, s->documents, s->labels);
+                  (unsigned long long)sequence_index(s->id), s->tokens, s->documents, s->labels);
     for (int d = 0; d < s->documents; d++) {
         strbuf_printf(out, "-- document at %d\n", s->starts[d]);
         for (int i = s->starts[d], end; i < s->starts[d + 1]; i = end) {

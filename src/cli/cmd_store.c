@@ -1,10 +1,10 @@
 /* retort store: looks after a label store. */
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "cli/console.h"
 #include "cli/program.h"
+#include "job/label_store.h"
 #include "job/store_list.h"
 
 enum action { VERIFY, LIST, COMPACT, EXPORT };
@@ -81,9 +81,7 @@ static int compact(const struct store_options *o, struct strbuf *out, struct err
     enum { IDLE_SECONDS = 3600 };
     const uint64_t most = o->most >= 0 ? (uint64_t)o->most << 20 : STORE_FILE_MOST;
     const double idle = o->idle >= 0 ? (double)o->idle : IDLE_SECONDS;
-    char host[65] = "";
-    gethostname(host, sizeof host - 1);
-    char *owner = mem_printf("host %s, process %ld, retort store compact", host, (long)getpid());
+    char *owner = label_store_owner("retort store", "compact");
     const int rc = store_compact(o->path, most, idle, owner, out, e);
     mem_free(owner);
     return rc;

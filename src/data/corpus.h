@@ -13,6 +13,22 @@
 
 enum split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_COUNT };
 
+/* seq_id = split << 56 | index */
+static inline uint64_t sequence_id(enum split split, int64_t index)
+{
+    return (uint64_t)split << 56 | (uint64_t)index;
+}
+
+static inline uint64_t sequence_split(uint64_t id) /* of a damaged file: not below SPLIT_COUNT, maybe */
+{
+    return id >> 56;
+}
+
+static inline int64_t sequence_index(uint64_t id)
+{
+    return (int64_t)(id & ~(UINT64_MAX << 56));
+}
+
 struct corpus_spec {
     const struct data_file *files[SPLIT_COUNT];
     int file_count[SPLIT_COUNT]; /* 0: the split has no sequences */
@@ -25,7 +41,7 @@ struct corpus_spec {
 
 /* At most sequence_length packed tokens, borrowed from the map. */
 struct sequence {
-    uint64_t id;         /* seq_id = split << 56 | index */
+    uint64_t id;         /* sequence_id() */
     uint64_t input_hash; /* XXH3-64 over ids, document starts, supervised bytes, label shift (SEMANTICS, Labels) */
     int tokens, documents, labels;
     const uint32_t *ids;             /* [tokens] */

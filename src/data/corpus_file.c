@@ -174,7 +174,7 @@ struct sequence corpus_sequence(const struct corpus *k, enum split split, int64_
     ASSERT(index >= 0 && index < corpus_count(k, split));
     const int64_t before = split == SPLIT_TRAIN ? 0 : corpus_count(k, SPLIT_TRAIN);
     const uint64_t offset = k->index[before + index];
-    struct sequence s = {.id = (uint64_t)split << 56 | (uint64_t)index};
+    struct sequence s = {.id = sequence_id(split, index)};
     struct cursor c;
     cursor_init(&c, k->bytes + offset, (size_t)(k->header->index_offset - offset));
     ASSERT(read_block(&c, k->header->sequence_length, &s));
@@ -183,15 +183,15 @@ struct sequence corpus_sequence(const struct corpus *k, enum split split, int64_
 
 struct sequence corpus_find(const struct corpus *k, uint64_t seq_id)
 {
-    const uint64_t split = seq_id >> 56;
+    const uint64_t split = sequence_split(seq_id);
     ASSERT(split < SPLIT_COUNT);
-    return corpus_sequence(k, (enum split)split, (int64_t)(seq_id & ~(UINT64_MAX << 56)));
+    return corpus_sequence(k, (enum split)split, sequence_index(seq_id));
 }
 
 char *sequence_name(uint64_t seq_id)
 {
-    const bool validation = seq_id >> 56 == SPLIT_VALIDATION;
-    return mem_printf("sequence %llu of %s", (unsigned long long)(seq_id & ~(UINT64_MAX << 56)),
+    const bool validation = sequence_split(seq_id) == SPLIT_VALIDATION;
+    return mem_printf("sequence %llu of %s", (unsigned long long)sequence_index(seq_id),
                       validation ? "data.validation" : "data.train");
 }
 

@@ -89,8 +89,8 @@ static void put_index(struct corpus_writer *w)
 
 int corpus_writer_add(struct corpus_writer *w, const struct sequence *s, struct err *e)
 {
-    const uint64_t split = s->id >> 56;
-    ASSERT(split < SPLIT_COUNT && (s->id & ~(UINT64_MAX << 56)) == w->header.sequences[split]);
+    const uint64_t split = sequence_split(s->id);
+    ASSERT(split < SPLIT_COUNT && (uint64_t)sequence_index(s->id) == w->header.sequences[split]);
     ASSERT(split == SPLIT_VALIDATION || w->header.sequences[SPLIT_VALIDATION] == 0);
     w->header.sequences[split]++;
     put_index(w);

@@ -62,7 +62,7 @@ static int packer_flush(struct packer *p, struct err *e)
     if (!p->documents)
         return 0;
     p->starts[p->documents] = p->tokens;
-    struct sequence s = {.id = (uint64_t)p->split << 56 | (uint64_t)p->next++,
+    struct sequence s = {.id = sequence_id(p->split, p->next++),
                          .tokens = p->tokens,
                          .documents = p->documents,
                          .ids = p->ids,

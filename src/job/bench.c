@@ -80,7 +80,7 @@ static struct sequence make_sequence(int64_t index, int tokens, int64_t vocabula
     }
     starts[0] = 0;
     starts[1] = tokens;
-    struct sequence s = {.id = (uint64_t)SPLIT_TRAIN << 56 | (uint64_t)index,
+    struct sequence s = {.id = sequence_id(SPLIT_TRAIN, index),
                          .tokens = tokens,
                          .documents = 1,
                          .labels = tokens - 1,

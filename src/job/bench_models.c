@@ -65,7 +65,7 @@ struct student_pass {
 static void *take(void *context, int64_t item, const struct sequence *s, size_t *size, double *waited)
 {
     const struct student_pass *p = context;
-    const struct record *r = &p->records[s->id & 0xffffffffffffff];
+    const struct record *r = &p->records[sequence_index(s->id)];
     (void)item, (void)waited;
     void *copy = mem_alloc(r->size);
     memcpy(copy, r->bytes, r->size);
@@ -177,7 +177,7 @@ static int open_head(struct bench *b, struct head_pass *p, struct label_set *set
     const size_t floats = (size_t)(s.labels * b->m->config.hidden_size);
     if (make_records(&labelled, e))
         return -1;
-    struct record *mine = &labelled.records[s.id & 0xffffffffffffff];
+    struct record *mine = &labelled.records[sequence_index(s.id)];
     record_decode(mine->bytes, mine->size, &labels, s.id, s.input_hash, (uint32_t)b->m->config.vocab_size, set, e);
     for (int64_t i = 0; i < labelled.count; i++)
         mem_free(labelled.records[i].bytes);

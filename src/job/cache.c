@@ -9,12 +9,11 @@
 #include "par/agree.h"
 #include "par/failure.h"
 
-#define FILE_BYTES ((uint64_t)1 << 30)
 #define PATIENCE_SECONDS 120.0 /* until a file that another host has synced is seen here: NFS may take a minute */
 
 static bool leads(const struct context *c)
 {
-    return c->groups.me.role == ROLE_STUDENT && c->groups.me.stage == 0 && c->groups.me.shard == 0;
+    return c->groups.me.role == ROLE_STUDENT && groups_leads(&c->groups);
 }
 
 /* --- what is there --- */
@@ -42,6 +41,11 @@ static int look(struct cache *k, const struct items *items, struct sequence_list
     return writes ? store_join(directory, k->owner, &k->generation, e) : 0;
 }
 
+static int64_t *written_of(const struct cache *k, uint64_t id)
+{
+    return &k->written[sequence_split(id)][sequence_index(id)];
+}
+
 static void mark(struct cache *k, const struct sequence_list *there)
 {
     const struct corpus *corpus = k->c->corpus;
@@ -53,14 +57,14 @@ static void mark(struct cache *k, const struct sequence_list *there)
         k->stored.written[s] = k->written[s];
     }
     for (int64_t i = 0; i < there->count; i++)
-        k->written[there->ids[i] >> 56][there->ids[i] & ~(UINT64_MAX << 56)] = ITEM_BEFORE;
+        *written_of(k, there->ids[i]) = ITEM_BEFORE;
 }
 
 /* The first item of a sequence writes its record. */
 static void mark_item(struct cache *k, const struct items *items, int64_t item)
 {
     const uint64_t id = items_sequence(items, k->c->corpus, item).id;
-    int64_t *written = &k->written[id >> 56][id & ~(UINT64_MAX << 56)];
+    int64_t *written = written_of(k, id);
     if (*written == ITEM_NEVER)
         *written = item;
     if (!items_is_stored(items, item))
@@ -87,16 +91,16 @@ static int open_files(struct cache *k, struct err *e)
     const char *directory = c->job->labels.store;
     if (store_open(&k->store, directory, e))
         return -1;
-    return k->generation
-               ? store_append_new(&k->append, directory, k->generation, c->groups.me.replica, k->owner, FILE_BYTES, e)
-               : 0;
+    return k->generation ? store_append_new(&k->append, directory, k->generation, c->groups.me.replica, k->owner,
+                                            STORE_FILE_MOST, e)
+                         : 0;
 }
 
 int cache_open(struct cache *k, const struct context *c, struct items *items, struct err *e)
 {
     const int root = c->groups.leader[ROLE_STUDENT][0];
     struct sequence_list there = {0};
-    *k = (struct cache){.c = c, .owner = label_store_owner(c->job)};
+    *k = (struct cache){.c = c, .owner = label_store_owner("job", c->job->name)};
     if (c->root)
         look(k, items, &there, e);
     if (!agree(c->world, e)) {
@@ -132,7 +136,7 @@ int64_t cache_last_streamed(const struct cache *k, const struct items *items)
 void cache_keep(struct cache *k, const struct sequence *s, int64_t item, const void *record, size_t size)
 {
     struct err e = {0};
-    if (k->written[s->id >> 56][s->id & ~(UINT64_MAX << 56)] == item && store_append(k->append, record, size, &e))
+    if (*written_of(k, s->id) == item && store_append(k->append, record, size, &e))
         failure_raise(&e);
 }
 

@@ -160,11 +160,6 @@ static void close_all(struct evaluation *v)
 
 /* --- running --- */
 
-static bool is_leader(const struct context *c)
-{
-    return c->groups.me.shard == 0 && c->groups.me.stage == 0;
-}
-
 /* The teacher's own quality, and its state for the fragments of this sequence. */
 static void teacher_sequence(struct evaluation *v, const struct sequence *s)
 {
@@ -190,10 +185,10 @@ static void serve(struct evaluation *v)
         teacher_sequence(v, &s);
         for (int64_t item = v->first_item[i], first = 0; item < v->first_item[i + 1]; item++, first += FRAGMENT_ROWS) {
             size_t size;
-            if (is_leader(v->c))
+            if (groups_leads(&v->c->groups))
                 stream_wait_permit(v->stream, owner, item);
             void *bytes = teacher_encode(v->teacher, &s, first, fragment_rows(&s, first), &size);
-            if (is_leader(v->c))
+            if (groups_leads(&v->c->groups))
                 stream_send(v->stream, owner, item, bytes, size);
         }
     }
@@ -217,7 +212,7 @@ static void *take_fragment(struct evaluation *v, const struct sequence *s, int64
     double waited = 0;
     if (v->teacher) {
         bytes = teacher_encode(v->teacher, s, first, fragment_rows(s, first), size);
-    } else if (is_leader(v->c)) {
+    } else if (groups_leads(&v->c->groups)) {
         permit(v, sequence, item);
         bytes = stream_take(v->stream, (int)(sequence % g->teacher.replicas), item, size, &waited);
     }
@@ -272,7 +267,7 @@ static void run_fragments(struct evaluation *v, const struct sequence *s, int64_
 static void study(struct evaluation *v)
 {
     const struct groups *g = &v->c->groups;
-    if (v->stream && is_leader(v->c) && g->me.replica < v->sequences)
+    if (v->stream && groups_leads(&v->c->groups) && g->me.replica < v->sequences)
         stream_permit(v->stream, v->first_item[g->me.replica] + 1);
     for (int64_t i = g->me.replica; i < v->sequences; i += g->student.replicas) {
         struct sequence s = corpus_sequence(v->c->corpus, SPLIT_VALIDATION, i);
@@ -300,7 +295,7 @@ static void sum_rows(const struct evaluation *v, struct row rows[MODELS])
     for (int i = 0; i < MODELS; i++) {
         const struct evaluated *x = &v->models[i];
         rows[i] = (struct row){0};
-        if (!x->m || !is_leader(v->c))
+        if (!x->m || !groups_leads(&v->c->groups))
             continue;
         rows[i] = (struct row){
             x->sums.kl, x->sums.ce, (double)x->sums.positions,     (double)x->sums.correct, (double)x->tokens,

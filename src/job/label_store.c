@@ -69,9 +69,9 @@ void label_store_warn(const struct store *s, const struct job *job)
     }
 }
 
-char *label_store_owner(const struct job *job)
+char *label_store_owner(const char *what, const char *name)
 {
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    return mem_printf("host %s, process %ld, job %s", host, (long)getpid(), job->name);
+    return mem_printf("host %s, process %ld, %s %s", host, (long)getpid(), what, name);
 }

@@ -13,7 +13,7 @@ int label_store_description(struct store_description *d, const struct context *c
  * labels.seed. */
 void label_store_warn(const struct store *s, const struct job *job);
 
-/* Local. One line for the eyes of other jobs: host, process, job. mem_free it. */
-char *label_store_owner(const struct job *job);
+/* Local. One line for the eyes of others: host, process, and what it runs. mem_free it. */
+char *label_store_owner(const char *what, const char *name);
 
 #endif

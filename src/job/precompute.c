@@ -18,7 +18,6 @@
 #include "par/progress.h"
 
 #define RANGE_SECONDS 30.0
-#define FILE_BYTES ((uint64_t)1 << 30)
 
 struct precompute {
     struct context *c;
@@ -41,7 +40,7 @@ struct precompute {
 
 static bool leads(const struct precompute *p)
 {
-    return p->c->groups.me.stage == 0 && p->c->groups.me.shard == 0;
+    return groups_leads(&p->c->groups);
 }
 
 static bool is_asked_to_stop(const struct precompute *p)
@@ -133,7 +132,7 @@ static int join(struct precompute *p, struct err *e)
 static int plan(struct precompute *p, struct err *e)
 {
     const struct context *c = p->c;
-    p->owner = label_store_owner(c->job);
+    p->owner = label_store_owner("job", c->job->name);
     if (c->root && !look(p, e))
         join(p, e);
     if (agree(c->world, e))
@@ -159,8 +158,8 @@ static int open_all(struct precompute *p, struct err *e)
         return -1;
     p->teacher = teacher_new(c->teacher, &spec, c->teacher_allowed, c->job->data.sequence_length, e);
     if (p->teacher && leads(p))
-        store_append_new(&p->append, c->job->labels.store, p->generation, c->groups.me.replica, p->owner, FILE_BYTES,
-                         e);
+        store_append_new(&p->append, c->job->labels.store, p->generation, c->groups.me.replica, p->owner,
+                         STORE_FILE_MOST, e);
     p->claims = claims_new(&c->groups.group, p->todo.count, c->groups.teacher.replicas);
     return agree(c->world, e);
 }

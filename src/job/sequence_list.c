@@ -30,7 +30,7 @@ void sequence_list_of_items(struct sequence_list *l, const struct items *it, con
     for (int64_t item = 0; item < it->validation; item++)
         add(l, items_sequence(it, c, item).id);
     for (int64_t item = first; item < end; item++) {
-        const uint64_t id = items_sequence(it, c, item).id, index = id & ~(UINT64_MAX << 56);
+        const uint64_t id = items_sequence(it, c, item).id, index = (uint64_t)sequence_index(id);
         if (!seen[index]++)
             add(l, id);
     }

@@ -22,17 +22,12 @@ struct label_source source_local(struct teacher *t)
     return (struct label_source){.take = take_local, .context = t};
 }
 
-static bool is_leader(const struct groups *g)
-{
-    return g->me.stage == 0 && g->me.shard == 0;
-}
-
 static void *take_streamed(void *context, int64_t item, const struct sequence *s, size_t *size, double *waited)
 {
     (void)s;
     struct stream_source *from = context;
     void *bytes = NULL;
-    if (is_leader(from->groups))
+    if (groups_leads(from->groups))
         bytes = stream_take(from->stream, items_maker(from->items, item), item, size, waited);
     comm_broadcast_buffer(&from->groups->shards, &bytes, size, 0);
     return bytes;
@@ -41,14 +36,14 @@ static void *take_streamed(void *context, int64_t item, const struct sequence *s
 static void permit_streamed(void *context, int64_t limit)
 {
     struct stream_source *from = context;
-    if (is_leader(from->groups))
+    if (groups_leads(from->groups))
         stream_permit(from->stream, limit);
 }
 
 static double teacher_wait(void *context)
 {
     struct stream_source *from = context;
-    return is_leader(from->groups) ? stream_teacher_wait(from->stream) : 0;
+    return groups_leads(from->groups) ? stream_teacher_wait(from->stream) : 0;
 }
 
 struct label_source source_stream(struct stream_source *s)
@@ -91,7 +86,7 @@ static void *take_stored(void *context, int64_t item, const struct sequence *s, 
     struct store_source *from = context;
     void *bytes = NULL;
     const double began = clock_seconds();
-    if (is_leader(from->groups)) {
+    if (groups_leads(from->groups)) {
         bytes = copy_record(from, s, size);
         prefetch(from, item);
     }
@@ -115,7 +110,7 @@ static void *take_cached(void *context, int64_t item, const struct sequence *s, 
     if (items_is_stored(stream->items, item))
         return take_stored(&store, item, s, size, waited);
     void *bytes = take_streamed(stream, item, s, size, waited);
-    if (is_leader(stream->groups))
+    if (groups_leads(stream->groups))
         cache_keep(from->cache, s, item, bytes, *size);
     return bytes;
 }
@@ -146,12 +141,12 @@ void serve_labels(struct teacher *t, struct stream *stream, const struct groups 
     int me = g->me.replica;
     for (int64_t item = items_next_made(items, me, -1); item < end; item = items_next_made(items, me, item)) {
         int owner = items_owner(items, item);
-        if (is_leader(g))
+        if (groups_leads(g))
             stream_wait_permit(stream, owner, item);
         struct sequence s = items_sequence(items, corpus, item);
         size_t size;
         void *bytes = teacher_label(t, &s, &size);
-        if (is_leader(g))
+        if (groups_leads(g))
             stream_send(stream, owner, item, bytes, size);
     }
 }

@@ -17,8 +17,8 @@ static char *choice_path(const struct job *job)
 
 static bool is_of_corpus(uint64_t id, const struct corpus *c)
 {
-    const uint64_t split = id >> 56, index = id & ~(UINT64_MAX << 56);
-    return split < SPLIT_COUNT && (int64_t)index < corpus_count(c, (enum split)split);
+    const uint64_t split = sequence_split(id);
+    return split < SPLIT_COUNT && sequence_index(id) < corpus_count(c, (enum split)split);
 }
 
 static int check_choice(const struct sequence_list *l, const struct corpus *c, const char *path, struct err *e)
@@ -67,8 +67,8 @@ static void apply(struct stored *s, struct items *items)
     s->indices = mem_array((size_t)l->count, sizeof *s->indices);
     items->validation = 0;
     for (int64_t i = 0; i < l->count; i++) {
-        s->indices[i] = (int64_t)(l->ids[i] & ~(UINT64_MAX << 56));
-        items->validation += l->ids[i] >> 56 == SPLIT_VALIDATION;
+        s->indices[i] = sequence_index(l->ids[i]);
+        items->validation += sequence_split(l->ids[i]) == SPLIT_VALIDATION;
     }
     items->validated = s->indices;
     items->train.indices = s->indices + items->validation;
@@ -94,7 +94,7 @@ static int choose(struct stored *s, const struct context *c, struct err *e)
     long long validation = 0;
     sequence_list_all(&s->partial, c->corpus);
     sequence_list_keep(&s->partial, s->store, true);
-    while (validation < s->partial.count && s->partial.ids[validation] >> 56 == SPLIT_VALIDATION)
+    while (validation < s->partial.count && sequence_split(s->partial.ids[validation]) == SPLIT_VALIDATION)
         validation++;
     const long long train = s->partial.count - validation;
     if (!train)
@@ -145,7 +145,7 @@ static int check_store(const struct context *c, struct err *e)
 
 static bool leads(const struct context *c)
 {
-    return c->groups.me.role == ROLE_STUDENT && c->groups.me.stage == 0 && c->groups.me.shard == 0;
+    return c->groups.me.role == ROLE_STUDENT && groups_leads(&c->groups);
 }
 
 static int open_store(struct stored *s, const struct context *c, struct err *e)

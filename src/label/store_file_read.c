@@ -167,10 +167,9 @@ int store_file_parse(struct store_file **out, const void *bytes, size_t size, bo
 int store_file_open(struct store_file **out, const char *path, struct err *e)
 {
     struct file_map map;
-    const size_t n = strlen(path), suffix = strlen(STORE_SEALED);
     if (file_map_open(&map, path, e))
         return -1;
-    if (store_file_parse(out, map.data, map.size, n > suffix && !strcmp(path + n - suffix, STORE_SEALED), path, e)) {
+    if (store_file_parse(out, map.data, map.size, file_ends_in(path, STORE_SEALED), path, e)) {
         file_map_close(&map);
         return -1;
     }

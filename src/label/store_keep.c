@@ -20,8 +20,9 @@ static int misplaced(const char *what, struct err *e)
 /* Whether a whole record belongs into this store. */
 static int check_record(const struct store_description *d, const struct record_info *r, struct err *e)
 {
-    const uint64_t split = r->seq_id >> 56, index = r->seq_id & ~(UINT64_MAX << 56);
-    if (split >= SPLIT_COUNT || index >= (uint64_t)d->sequences[split] || r->tokens > (uint32_t)d->sequence_length)
+    const uint64_t split = sequence_split(r->seq_id);
+    if (split >= SPLIT_COUNT || sequence_index(r->seq_id) >= d->sequences[split] ||
+        r->tokens > (uint32_t)d->sequence_length)
         return misplaced("holds a record of a sequence that the corpus does not have", e);
     if (r->spec.kind != d->label.kind || r->spec.values != d->label.values ||
         (float)r->spec.temperature != (float)d->label.temperature ||

@@ -182,8 +182,7 @@ static int64_t lower_bound(const struct store *s, uint64_t seq_id)
 
 int64_t store_count_of(const struct store *s, enum split split)
 {
-    const uint64_t first = (uint64_t)split << 56;
-    return lower_bound(s, first + (UINT64_C(1) << 56)) - lower_bound(s, first);
+    return lower_bound(s, sequence_id(split + 1, 0)) - lower_bound(s, sequence_id(split, 0));
 }
 
 struct store_record store_at(const struct store *s, int64_t i)

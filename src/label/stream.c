@@ -26,11 +26,6 @@ struct stream {
     double *told;      /* student [others]: what each teacher's last envelope says of that */
 };
 
-static bool leads(const struct groups *g)
-{
-    return g->me.stage == 0 && g->me.shard == 0;
-}
-
 struct stream *stream_new(const struct groups *g)
 {
     const bool teacher = g->me.role == ROLE_TEACHER;
@@ -40,7 +35,7 @@ struct stream *stream_new(const struct groups *g)
     s->ranks = g->leader[teacher ? ROLE_STUDENT : ROLE_TEACHER];
     s->limit = mem_array((size_t)s->others, sizeof *s->limit);
     s->told = mem_array((size_t)s->others, sizeof *s->told);
-    s->mailbox = mailbox_new(g->world, s->ranks, leads(g) ? s->others : 0);
+    s->mailbox = mailbox_new(g->world, s->ranks, groups_leads(g) ? s->others : 0);
     return s;
 }
 
@@ -56,7 +51,7 @@ void stream_free(struct stream *s)
 
 static void check_role(const struct stream *s, enum role role, int other)
 {
-    ASSERT(leads(s->groups) && s->groups->me.role == role);
+    ASSERT(groups_leads(s->groups) && s->groups->me.role == role);
     ASSERT(other >= 0 && other < s->others);
 }
 

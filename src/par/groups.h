@@ -6,6 +6,7 @@
 #ifndef RETORT_PAR_GROUPS_H
 #define RETORT_PAR_GROUPS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -35,6 +36,12 @@ struct groups {
     int hosts, my_host;                  /* hosts counted by lowest world rank */
     int *leader[2];                      /* [role][replica]: world rank of stage 0, shard 0; owned */
 };
+
+/* Whether this rank speaks for its replica: stage 0, shard 0. */
+static inline bool groups_leads(const struct groups *g)
+{
+    return g->me.stage == 0 && g->me.shard == 0;
+}
 
 /* Who exists: in `stream` both groups, else all ranks are of one role. */
 enum group_plan { GROUPS_BOTH, GROUPS_ALL_STUDENTS, GROUPS_ALL_TEACHERS };
