@@ -18,6 +18,7 @@
     X(DOWN, "down")           \
     X(ADAPTER, "adapter")     \
     X(RESIDUAL, "residual")   \
+    X(SAVE, "save")           \
     X(TP_SUM, "tp_sum")       \
     X(HEAD, "head")           \
     X(LOSS, "loss")           \

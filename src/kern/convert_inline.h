@@ -28,6 +28,13 @@ static inline uint16_t bf16_round(float x)
     return (uint16_t)(bf16_rounded_bits(x) >> 16);
 }
 
+/* The same of what is no NaN, or one that arithmetic made. */
+static inline uint16_t bf16_round_number(float x)
+{
+    const uint32_t b = bits_of_float(x);
+    return (uint16_t)((b + 0x7FFFu + (b >> 16 & 1)) >> 16);
+}
+
 static inline float f16_widen(uint16_t x)
 {
     const uint32_t sign = (uint32_t)(x & 0x8000) << 16, magnitude = x & 0x7FFFu;

@@ -27,7 +27,7 @@ static dnnl_status_t describe_operands(description *a, description *b, descripti
     const bool bf16 = s->dtype == DTYPE_BF16;
     const dnnl_data_type_t type = bf16 ? dnnl_bf16 : dnnl_f32;
     const dnnl_dims_t size_a = {s->m, s->k}, size_b = {s->k, s->n}, size_c = {s->m, s->n};
-    const dnnl_format_tag_t pairs = s->n == 64 ? dnnl_BA16a64b2a : dnnl_BA16a16b2a;
+    const dnnl_format_tag_t pairs = s->n % 64 == 0 ? dnnl_BA16a64b2a : dnnl_BA16a16b2a;
     dnnl_status_t status = describe(a, size_a, type, dnnl_ab);
     status = status == dnnl_success ? describe(b, size_b, type, bf16 ? pairs : dnnl_ab) : status;
     return status == dnnl_success ? describe(c, size_c, dnnl_f32, dnnl_ab) : status;

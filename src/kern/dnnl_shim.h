@@ -13,7 +13,7 @@
 #include "base/err.h"
 
 /* c[m,n] = a[m,k] b[k,n], or += with accumulate. a and c are dense and row-major, a and b of type dtype (F32, BF16), c
- * is f32. b is as panel_pack_right makes it, n being 16 or 64. */
+ * is f32. b is as panel_pack_right makes it, n being 16 or 64; in bf16 it may be several panels of 64. */
 struct dnnl_shape {
     int m, n, k;
     enum dtype dtype;

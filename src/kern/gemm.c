@@ -11,6 +11,7 @@
 #include "base/integer.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "kern/block_bf16.h"
 #include "kern/gemm_dnnl.h"
 #include "kern/isa.h"
 #include "kern/op_few_rows.h"
@@ -20,11 +21,12 @@
 
 static struct {
     int threads;
-    float *strips;          /* [PANEL_PIECE]: what all threads multiply by */
-    float *workspaces;      /* [threads][PANEL_WORKSPACE], behind it */
-    struct gemm_dnnl *bf16; /* NULL: bf16 goes through panels of f32 */
-    struct gemm_dnnl *f32;  /* NULL: f32 goes to OpenBLAS where it lies, else through panels */
-    bool blas;              /* OpenBLAS has kernels for this CPU */
+    float *strips;             /* [PANEL_PIECE]: what all threads multiply by */
+    float *workspaces;         /* [threads][PANEL_WORKSPACE], behind it */
+    struct gemm_dnnl *bf16;    /* NULL: bf16 goes through panels of f32 */
+    struct gemm_dnnl *f32;     /* NULL: f32 goes to OpenBLAS where it lies, else through panels */
+    struct block_bf16 *blocks; /* there where bf16 is, unless oneDNN refused */
+    bool blas;                 /* OpenBLAS has kernels for this CPU */
     void (*seen)(void *context, const struct gemm_call *call);
     void *context;
 } door = {.threads = 1};
@@ -77,12 +79,22 @@ static struct gemm_dnnl *start_dnnl(enum dtype dtype)
     return g;
 }
 
+static struct block_bf16 *start_blocks(void)
+{
+    struct err refusal = {0};
+    struct block_bf16 *x = block_bf16_new(door.threads, &refusal);
+    if (!x)
+        log_warning("attention in f32, slower, because %s", refusal.text);
+    return x;
+}
+
 /* Without an instruction for it oneDNN would emulate bf16, slower than f32. */
 static void start_engines(void)
 {
     const enum isa isa = isa_used();
     const enum f32_engine f32 = f32_engine(isa);
     door.bf16 = isa >= ISA_AVX512_BF16 ? start_dnnl(DTYPE_BF16) : NULL;
+    door.blocks = door.bf16 ? start_blocks() : NULL;
     door.f32 = f32 == F32_ONEDNN ? start_dnnl(DTYPE_F32) : NULL;
     door.blas = f32 != F32_PANELS;
     log_debug("products (%s): bf16 by %s, f32 by %s", isa_name(isa), door.bf16 ? "oneDNN" : "panels of f32",
@@ -115,14 +127,21 @@ bool gemm_multiplies_bf16(void)
     return door.bf16 != NULL;
 }
 
+const struct block_bf16 *gemm_blocks(void)
+{
+    return door.blocks;
+}
+
 void gemm_stop(void)
 {
     if (door.strips)
         mem_free_large(door.strips, workspaces_size(door.threads));
     gemm_dnnl_free(door.bf16);
     gemm_dnnl_free(door.f32);
+    block_bf16_free(door.blocks);
     door.strips = NULL;
     door.bf16 = door.f32 = NULL;
+    door.blocks = NULL;
     door.threads = 1;
 }
 

@@ -33,6 +33,8 @@ struct matrix {
 int gemm_start(int threads, struct err *e);
 int gemm_threads(void);
 bool gemm_multiplies_bf16(void); /* in the CPU's own bf16 instructions, not in panels of f32 */
+struct block_bf16;
+const struct block_bf16 *gemm_blocks(void); /* for the products of attention; NULL: the CPU has none of bf16 */
 void gemm_stop(void);
 
 /* y[M,rows] = x[M,cols] w^T; with accumulate y += . ldx, ldy: elements from one row to the next. M may be 0.

@@ -8,12 +8,15 @@
 #include "kern/dnnl_shim.h"
 #include "kern/panel_pack.h"
 
-/* Sizes of panels. A length is cut into whole large ones and a rest in smaller ones, the last padded. */
+/* Sizes of panels. A length is cut into whole large ones and a rest in smaller ones, the last padded. A rest that fits
+ * joins the large one before it in one that is longer: a panel of little depth would cost a pass over the result for
+ * few sums. */
 struct sizes {
-    int count, of[3];
+    int count, of[4];
+    int large, longer; /* which of them; longer = large where nothing joins */
 };
-static const struct sizes row_sizes = {3, {16, 64, PACK_EDGE}}, column_sizes = {2, {16, 64}},
-                          depth_sizes = {3, {PACK_DEPTH_STEP, 256, PACK_DEPTH}};
+static const struct sizes row_sizes = {3, {16, 64, PACK_EDGE}, 2, 2}, column_sizes = {2, {16, 64}, 1, 1},
+                          depth_sizes = {4, {PACK_DEPTH_STEP, 256, 512, PACK_DEPTH}, 2, 3};
 enum { WIDE = 64, MOST_TOGETHER = 4 }; /* columns of a large panel; panels that a tile has side by side, at most */
 
 /* What is packed at a time: rows and columns of the result, and, in bytes, so much of the sum. */
@@ -27,7 +30,7 @@ struct workspace {
 struct gemm_dnnl {
     enum dtype dtype;
     int threads;
-    struct dnnl_multiply *multiply[3][2][3][2]; /* rows, columns, depth, whether it accumulates */
+    struct dnnl_multiply *multiply[3][2][4][2]; /* rows, columns, depth, whether it accumulates */
     size_t scratch_size, size;                  /* of one thread's scratch, of all memory */
     char *memory, *left, *right;                /* panels, GROUP_EDGE x GROUP_DEPTH_BYTES each */
     struct workspace *workspaces;
@@ -115,29 +118,45 @@ struct piece {
     int panel;
 };
 
+/* How a length is cut: whole large panels, then `rests` of size of[rest]; or the last large one is a longer one. */
+struct cut {
+    int64_t whole, rests;
+    int rest;
+    bool longer;
+};
+
 /* The smallest panel that holds the rest in at most three; above that one large panel wastes less time than four small.
  */
 static int rest_panel(int64_t rest, const struct sizes *s)
 {
-    for (int i = 0; i < s->count - 1; i++)
+    for (int i = 0; i < s->large; i++)
         if (rest <= (i == 0 ? s->of[0] : 3 * (int64_t)s->of[i]))
             return i;
-    return s->count - 1;
+    return s->large;
+}
+
+static struct cut cut_of(int64_t n, const struct sizes *s)
+{
+    const int64_t large = s->of[s->large], rest = n % large;
+    struct cut c = {.whole = n / large, .rest = rest_panel(rest, s)};
+    c.longer = c.whole && rest && rest <= s->of[s->longer] - large;
+    c.rests = c.longer ? 0 : ceil_div(rest, s->of[c.rest]);
+    return c;
 }
 
 static int64_t piece_count(int64_t n, const struct sizes *s)
 {
-    const int64_t large = s->of[s->count - 1], rest = n % large;
-    return n / large + ceil_div(rest, s->of[rest_panel(rest, s)]);
+    const struct cut c = cut_of(n, s);
+    return c.whole + c.rests;
 }
 
 static struct piece piece_of(int64_t n, int64_t index, const struct sizes *s)
 {
-    const int64_t large = s->of[s->count - 1], whole = n / large;
-    if (index < whole)
-        return (struct piece){index * large, large, large, s->count - 1};
-    const int panel = rest_panel(n % large, s);
-    const int64_t at = whole * large + (index - whole) * s->of[panel];
+    const struct cut c = cut_of(n, s);
+    const int64_t large = s->of[s->large];
+    const bool longer = c.longer && index == c.whole - 1;
+    const int panel = longer ? s->longer : index < c.whole ? s->large : c.rest;
+    const int64_t at = min_i64(index, c.whole) * large + max_i64(index - c.whole, 0) * s->of[panel];
     return (struct piece){at, min_i64(n - at, s->of[panel]), s->of[panel], panel};
 }
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/dtype.h"
+#include "kern/attention_engines.h"
 #include "kern/gemm.h"
 #include "kern/gemm_product.h"
 #include "kern/op_attention.h"
@@ -51,13 +52,21 @@
        int64_t T, int64_t V),                                                                                          \
       (p, ldp, z, ld, scale, lse, allowed, T, V))                                                                      \
     X(void, vector_exp, (float *y, const float *x, int64_t n), (y, x, n))                                              \
-    X(void, attention_forward,                                                                                         \
+    X(void, attention_f32_forward,                                                                                     \
       (float *out, float *lse, const float *q, const float *k, const float *v, const struct attention_shape *s),       \
       (out, lse, q, k, v, s))                                                                                          \
-    X(void, attention_backward,                                                                                        \
+    X(void, attention_f32_backward,                                                                                    \
       (float *dq, float *dk, float *dv, float *delta, const float *dout, const float *q, const float *k,               \
        const float *v, const float *out, const float *lse, const struct attention_shape *s),                           \
       (dq, dk, dv, delta, dout, q, k, v, out, lse, s))                                                                 \
+    X(void, attention_bf16_forward,                                                                                    \
+      (const struct block_bf16 *x, float *out, float *lse, const float *q, const float *k, const float *v,             \
+       const struct attention_shape *s),                                                                               \
+      (x, out, lse, q, k, v, s))                                                                                       \
+    X(void, attention_bf16_backward,                                                                                   \
+      (const struct block_bf16 *x, float *dq, float *dk, float *dv, float *delta, const float *dout, const float *q,   \
+       const float *k, const float *v, const float *out, const float *lse, const struct attention_shape *s),           \
+      (x, dq, dk, dv, delta, dout, q, k, v, out, lse, s))                                                              \
     X(void, attention_decode,                                                                                          \
       (float *out, const float *q, const float *keys, int64_t ldk, const float *values, int64_t ldv, int64_t n, int H, \
        int K, int D, const int32_t *kv_of, float scale),                                                               \
@@ -65,6 +74,11 @@
     X(void, vector_add, (float *y, const float *x, int64_t n), (y, x, n))                                              \
     X(void, vector_axpy, (float *y, float a, const float *x, int64_t n), (y, a, x, n))                                 \
     X(void, vector_scale, (float *y, float a, int64_t n), (y, a, n))                                                   \
+    X(void, rows_add,                                                                                                  \
+      (float *y, int64_t ldy, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t T, int64_t N),         \
+      (y, ldy, a, lda, b, ldb, T, N))                                                                                  \
+    X(void, rows_scale, (float *y, int64_t ldy, float a, const float *x, int64_t ldx, int64_t T, int64_t N),           \
+      (y, ldy, a, x, ldx, T, N))                                                                                       \
     X(void, vector_round, (float *y, int64_t n), (y, n))                                                               \
     X(double, vector_sum, (const float *x, int64_t n), (x, n))                                                         \
     X(double, vector_dot, (const float *x, const float *y, int64_t n), (x, y, n))                                      \

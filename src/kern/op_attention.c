@@ -1,71 +1,15 @@
 #include "kern/op_attention.h"
 
 #include <math.h>
-#include <sched.h>
 
 #include "base/assert.h"
-#include "base/integer.h"
+#include "kern/attention_items.h"
 #include "kern/block_gemm.h"
 #include "kern/kernel.h"
-#include "kern/threads.h"
 
 /* Queries and keys are taken in blocks of BLOCK. Inside a block products run on scratch in which the lanes of a vector
  * are queries (forward) or keys (backward): then maxima, sums and corrections of a softmax row are plain vector
  * arithmetic, no sum runs across lanes, and of all operands only one block an item must be transposed. */
-enum { BLOCK = 64, MOST_D = 256 };
-
-/* --- items: what threads share --- */
-
-/* All (document, head, block) in this order, numbered from 0. A thread draws tickets and walks on to each; nothing is
- * allocated, and tickets are handed out in order. */
-struct walk {
-    const struct attention_shape *s;
-    int heads;
-    int64_t number; /* of the document's first item */
-    int document;
-    int64_t first, length, blocks; /* of the document's tokens */
-};
-
-static void walk_document(struct walk *w, int document)
-{
-    w->document = document;
-    w->first = w->s->start[document];
-    w->length = document < w->s->documents ? w->s->start[document + 1] - w->first : 0;
-    w->blocks = (w->length + BLOCK - 1) / BLOCK;
-}
-
-static struct walk walk_init(const struct attention_shape *s, int heads)
-{
-    struct walk w = {.s = s, .heads = heads};
-    walk_document(&w, 0);
-    return w;
-}
-
-/* Moves to the item with this ticket, not below the last one. False: there is none. */
-static bool walk_to(struct walk *w, int64_t ticket, int *head, int64_t *block)
-{
-    while (w->document < w->s->documents && ticket >= w->number + w->heads * w->blocks) {
-        w->number += w->heads * w->blocks;
-        walk_document(w, w->document + 1);
-    }
-    if (w->document == w->s->documents)
-        return false;
-    *head = (int)((ticket - w->number) / w->blocks);
-    *block = (ticket - w->number) % w->blocks;
-    return true;
-}
-
-static int64_t ticket_draw(int64_t *next)
-{
-    return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
-}
-
-/* An upper bound will do: it only decides whether a parallel region pays. */
-static int threads_of(const struct attention_shape *s)
-{
-    return kern_threads(s->T * s->H * s->D * 8);
-}
-
 /* Lanes in use for n tokens: as many as block_gemm computes. */
 static int64_t lanes_of(int64_t n)
 {
@@ -205,14 +149,14 @@ static void forward_item(float *out, float *lse, const float *q, const float *k,
     forward_store(out + row * s->ldo + head * s->D, lse + head * s->T + row, &f, queries, s);
 }
 
-void KERNEL(attention_forward)(float *out, float *lse, const float *q, const float *k, const float *v,
-                               const struct attention_shape *s)
+void KERNEL(attention_f32_forward)(float *out, float *lse, const float *q, const float *k, const float *v,
+                                   const struct attention_shape *s)
 {
     ASSERT(s->D <= MOST_D);
     int64_t next = 0;
-#pragma omp parallel num_threads(threads_of(s))
+#pragma omp parallel num_threads(attention_threads(s))
     {
-        struct walk w = walk_init(s, s->H);
+        struct walk w = walk_init(s, s->H, 0, s->documents);
         int head;
         int64_t block;
         while (walk_to(&w, ticket_draw(&next), &head, &block))
@@ -233,43 +177,6 @@ struct backward_block {
     float p[BLOCK * BLOCK], ds[BLOCK * BLOCK];        /* [query, key] */
     int64_t keys, width;
 };
-
-struct backward {
-    float *dq, *dk, *dv, *delta;
-    const float *dout, *q, *k, *v, *out, *lse;
-    const struct attention_shape *s;
-};
-
-/* Steps that items have done, by ticket: ticket << 32 | steps. A slot is used again by the ticket SLOTS later. */
-enum { SLOTS = 1024 };
-struct progress {
-    uint64_t done[SLOTS];
-};
-#define ALL_STEPS UINT32_MAX
-
-static void progress_wait(struct progress *p, int64_t ticket, uint64_t steps)
-{
-    /* tickets are drawn in order, so the one waited for is finished or in work in another thread */
-    while (__atomic_load_n(&p->done[ticket % SLOTS], __ATOMIC_ACQUIRE) < ((uint64_t)ticket << 32 | steps))
-        sched_yield();
-}
-
-static void progress_set(struct progress *p, int64_t ticket, uint64_t steps)
-{
-    __atomic_store_n(&p->done[ticket % SLOTS], (uint64_t)ticket << 32 | steps, __ATOMIC_RELEASE);
-}
-
-/* delta_i = dout_i . out_i = sum_j p_ij dp_ij: what the softmax takes off every dp of its row */
-static void row_deltas(float *delta, const float *dout, const float *out, int64_t ld, int64_t n, int D)
-{
-    for (int64_t i = 0; i < n; i++) {
-        float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int d = 0; d < D; d++)
-            sum += dout[i * ld + d] * out[i * ld + d];
-        delta[i] = sum;
-    }
-}
 
 /* p from scores, ds from dp (in place). A key that comes after its query has p = 0, so ds = 0. */
 static void softmax_backward(struct backward_block *b, const float *lse, const float *delta, int64_t queries,
@@ -365,22 +272,21 @@ static void backward_item(const struct backward *a, struct progress *progress, i
     backward_store(a, &b, kv, w->first + block * BLOCK);
 }
 
-void KERNEL(attention_backward)(float *dq, float *dk, float *dv, float *delta, const float *dout, const float *q,
-                                const float *k, const float *v, const float *out, const float *lse,
-                                const struct attention_shape *s)
+void KERNEL(attention_f32_backward)(float *dq, float *dk, float *dv, float *delta, const float *dout, const float *q,
+                                    const float *k, const float *v, const float *out, const float *lse,
+                                    const struct attention_shape *s)
 {
     ASSERT(s->D <= MOST_D);
     const struct backward a = {dq, dk, dv, delta, dout, q, k, v, out, lse, s};
     struct progress progress = {{0}};
     int64_t next = 0;
-#pragma omp parallel num_threads(threads_of(s))
+#pragma omp parallel num_threads(attention_threads(s))
     {
-        struct walk w = walk_init(s, s->K);
+        struct walk w = walk_init(s, s->K, 0, s->documents);
         int64_t ticket, block;
         int kv;
         while (walk_to(&w, ticket = ticket_draw(&next), &kv, &block)) {
-            if (ticket >= SLOTS)
-                progress_wait(&progress, ticket - SLOTS, ALL_STEPS);
+            progress_begin(&progress, ticket);
             backward_item(&a, &progress, ticket, &w, kv, block);
             progress_set(&progress, ticket, ALL_STEPS);
         }

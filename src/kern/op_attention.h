@@ -6,12 +6,14 @@
  *
  * T tokens are cut into documents: document n is tokens [start[n], start[n+1]), start[documents] = T. Rows of q and out
  * hold H heads of D values, rows of k and v hold K heads; ld*: elements from one token to the next.
- * Threads share (document, head, block) items; no sum depends on their number. Scratch is the module's own, per thread,
- * of fixed size. Not to be called inside a parallel region. */
+ * Threads share (document, head, block) items; no sum depends on their number, nor on what else is packed beside a
+ * document. Not to be called inside a parallel region. */
 #ifndef RETORT_KERN_OP_ATTENTION_H
 #define RETORT_KERN_OP_ATTENTION_H
 
 #include <stdint.h>
+
+#include "kern/gemm.h"
 
 struct attention_shape {
     int64_t T;
@@ -21,7 +23,13 @@ struct attention_shape {
     const int32_t *kv_of; /* [H] */
     int64_t ldq, ldk, ldv, ldo;
     float scale;
+    void *scratch; /* NULL: products in f32; else what attention_scratch says, and operands are rounded to bf16 */
+    size_t scratch_size;
 };
+
+/* Bytes, 64-byte aligned, for up to T tokens of a model that computes in `precision`: 0 where that is f32 or the CPU
+ * has no products of bf16. */
+size_t attention_scratch(enum precision precision, int64_t T, int H, int K, int D, bool backward);
 
 /* out[T,H,D], lse[H,T]. */
 void attention_forward(float *out, float *lse, const float *q, const float *k, const float *v,

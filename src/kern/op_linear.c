@@ -50,6 +50,31 @@ void KERNEL(vector_scale)(float *y, float a, int64_t n)
     KERN_FOR(c, kern_chunks(n), n, scale_chunk(y + c * KERN_CHUNK, a, kern_chunk_size(c, n)));
 }
 
+static void add_row(float *y, const float *a, const float *b, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+void KERNEL(rows_add)(float *y, int64_t ldy, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t T,
+                      int64_t N)
+{
+    KERN_FOR(t, T, T * N, add_row(y + t * ldy, a + t * lda, b + t * ldb, N));
+}
+
+static void scale_row(float *y, float a, const float *x, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        y[i] = a * x[i];
+}
+
+void KERNEL(rows_scale)(float *y, int64_t ldy, float a, const float *x, int64_t ldx, int64_t T, int64_t N)
+{
+    KERN_FOR(t, T, T * N, scale_row(y + t * ldy, a, x + t * ldx, N));
+}
+
 static void round_chunk(float *y, int64_t n)
 {
 #pragma omp simd

@@ -14,6 +14,10 @@ void vector_round(float *y, int64_t n);                         /* to the neares
 double vector_sum_squares(const float *x, int64_t n);           /* in f64 */
 int64_t vector_count_not_finite(const float *x, int64_t n);
 
+/* On rows that stand ld* apart: y[T,N] = a + b, y[T,N] = a x. y may be a, or b, or x. */
+void rows_add(float *y, int64_t ldy, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t T, int64_t N);
+void rows_scale(float *y, int64_t ldy, float a, const float *x, int64_t ldx, int64_t T, int64_t N);
+
 /* y[T,N] += b[N] on every row; and its backward db[N] += sum over rows of dy, in the order of rows. */
 void bias_forward(float *y, int64_t ldy, const float *b, int64_t T, int64_t N);
 void bias_backward(float *db, const float *dy, int64_t lddy, int64_t T, int64_t N);

@@ -12,7 +12,7 @@
 
 enum {
     PACK_DEPTH_STEP = 64, /* a panel's depth is a multiple of it, */
-    PACK_DEPTH = 512,     /* at most this; its rows or columns are */
+    PACK_DEPTH = 576,     /* at most this; its rows or columns are */
     PACK_EDGE_STEP = 16,  /* a multiple of this, */
     PACK_EDGE = 256       /* at most this */
 };

@@ -26,8 +26,9 @@ static int64_t width(struct range r)
     return r.end - r.first;
 }
 
-static struct attention_shape attention_of(const struct model *m, const struct batch *b)
+static struct attention_shape attention_of(const struct tape *t, const struct batch *b)
 {
+    const struct model *m = t->m;
     const struct shard *s = &m->shard;
     return (struct attention_shape){
         .T = b->T,
@@ -42,6 +43,8 @@ static struct attention_shape attention_of(const struct model *m, const struct b
         .ldv = width(s->kv),
         .ldo = width(s->q),
         .scale = 1 / sqrtf((float)m->config.head_dim),
+        .scratch = t->attention,
+        .scratch_size = t->attention_size,
     };
 }
 
@@ -90,7 +93,7 @@ static void attention_part(struct tape *t, const struct batch *b, int layer, str
     if (cache) {
         kv_cache_attention(cache, t, b, layer);
     } else {
-        struct attention_shape shape = attention_of(t->m, b);
+        struct attention_shape shape = attention_of(t, b);
         attention_forward(k->attn, k->lse, k->q, k->k, k->v, &shape);
     }
     linear_row_forward(t, b, &l->o, layer, LIN_O, k->x_mid, k->x_in, k->attn, k->inner[LIN_O]);
@@ -190,7 +193,7 @@ static void attention_part_backward(struct tape *t, const struct batch *b, int l
 {
     const struct layer *l = &t->m->layers[layer];
     struct block_tape *k = &t->blocks[layer];
-    struct attention_shape shape = attention_of(t->m, b);
+    struct attention_shape shape = attention_of(t, b);
     int64_t ld;
     linear_row_backward(t, b, &l->o, layer, LIN_O, t->dattn, t->dx, k->attn, k->inner[LIN_O]);
     profile_op(OP_ATTENTION);

@@ -98,8 +98,27 @@ void linear_columns_forward(struct tape *t, const struct batch *b, const struct 
                          param_matrix(uses[i].l->lora->b), b->T, true);
 }
 
-void linear_row_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
-                        const float *from, const float *x, float *inner)
+/* Without other shards the product adds to the residual stream itself. */
+static void row_alone(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
+                      const float *from, const float *x, float *inner)
+{
+    int64_t d = outputs(l), K = inputs(l), r = lora_rank(l);
+    profile_op(OP_RESIDUAL);
+    if (to != from)
+        rows_scale(to, d, 1, from, d, b->T, d);
+    profile_op(ops[slot]);
+    gemm_forward(precision(t), to, d, x, K, param_matrix(l->w), b->T, true);
+    if (!r)
+        return;
+    profile_op(OP_ADAPTER);
+    gemm_forward(precision(t), inner, r, adapter_input(t, b, l, layer, slot, x), K, param_matrix(l->lora->a), b->T,
+                 false);
+    vector_scale(inner, l->lora->scale, b->T * r);
+}
+
+/* With them each makes a part of the sum, in which an adapter's inner values ride along. */
+static void row_in_parts(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
+                         const float *from, const float *x, float *inner)
 {
     int64_t d = outputs(l), K = inputs(l), r = lora_rank(l), ld = d + r;
     profile_op(ops[slot]);
@@ -112,15 +131,21 @@ void linear_row_forward(struct tape *t, const struct batch *b, const struct line
     profile_op(OP_TP_SUM);
     sum_f32(&t->m->shards, t->sum, b->T * ld);
     profile_op(OP_RESIDUAL);
-    for (int64_t i = 0; i < b->T; i++) {
-        for (int64_t j = 0; j < d; j++)
-            to[i * d + j] = from[i * d + j] + t->sum[i * ld + j];
-        for (int64_t j = 0; j < r; j++)
-            inner[i * r + j] = l->lora->scale * t->sum[i * ld + d + j];
-    }
-    profile_op(OP_ADAPTER);
+    rows_add(to, d, from, d, t->sum, ld, b->T, d);
     if (r)
-        gemm_forward(precision(t), to, d, inner, r, param_matrix(l->lora->b), b->T, true);
+        rows_scale(inner, r, l->lora->scale, t->sum + d, ld, b->T, r);
+}
+
+void linear_row_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
+                        const float *from, const float *x, float *inner)
+{
+    if (t->m->shard.count == 1)
+        row_alone(t, b, l, layer, slot, to, from, x, inner);
+    else
+        row_in_parts(t, b, l, layer, slot, to, from, x, inner);
+    profile_op(OP_ADAPTER);
+    if (l->lora)
+        gemm_forward(precision(t), to, outputs(l), inner, lora_rank(l), param_matrix(l->lora->b), b->T, true);
 }
 
 /* dx += dropout'(dinner A), where dinner[T, r] is the gradient of A x. */
@@ -188,11 +213,10 @@ void linear_columns_backward(struct tape *t, const struct batch *b, const struct
     for (int i = 0; i < count; i++) {
         const struct linear *l = uses[i].l;
         int64_t r = lora_rank(l);
-        for (int64_t row = 0; row < b->T; row++)
-            for (int64_t j = 0; j < r; j++)
-                t->dinner[row * r + j] = l->lora->scale * t->sum[row * ld + at + j];
-        if (r)
+        if (r) {
+            rows_scale(t->dinner, r, l->lora->scale, t->sum + at, ld, b->T, r);
             adapter_a_backward(t, b, l, layer, uses[i].slot, t->sum, ld, x);
+        }
         at += r;
     }
     *stride = ld;

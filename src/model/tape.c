@@ -5,6 +5,8 @@
 #include "base/assert.h"
 #include "base/integer.h"
 #include "base/mem.h"
+#include "base/profile.h"
+#include "kern/op_attention.h"
 #include "kern/quant.h"
 
 /* Hands out arrays of one arena, or only counts them (arena NULL). After the first failure it hands out nothing, and
@@ -102,6 +104,7 @@ static void make_saved(struct block_tape *b, const struct model *m, int64_t T, s
 
 void tape_save(struct tape *t, int layer, int64_t tokens)
 {
+    profile_op(OP_SAVE);
     struct wide list[WIDE];
     uint16_t *to = t->blocks[layer].saved;
     const int n = wide_of(list, t->m, &t->blocks[layer]);
@@ -111,6 +114,7 @@ void tape_save(struct tape *t, int layer, int64_t tokens)
 
 void tape_load(struct tape *t, int layer, int64_t tokens)
 {
+    profile_op(OP_SAVE);
     struct wide list[WIDE];
     const uint16_t *from = t->blocks[layer].saved;
     const int n = wide_of(list, t->m, &t->blocks[layer]);
@@ -148,6 +152,15 @@ static void make_blocks(struct tape *t, struct block_tape *blocks, struct room *
     t->x = t->kept == TAPE_INFERENCE ? shared.x_in : floats(r, stream);
 }
 
+static void make_attention(struct tape *t, struct room *r)
+{
+    const struct shard *s = &t->m->shard;
+    t->attention_size = attention_scratch(t->m->options.precision, t->T, (int)width(s->heads), (int)width(s->kv_heads),
+                                          t->m->config.head_dim, t->kept != TAPE_INFERENCE);
+    if (t->attention_size)
+        t->attention = bytes(r, (int64_t)t->attention_size, 1);
+}
+
 static void make_scratch(struct tape *t, struct room *r)
 {
     const struct model *m = t->m;
@@ -158,6 +171,7 @@ static void make_scratch(struct tape *t, struct room *r)
     t->sum = floats(r, T * tape_sum_width(m));
     t->rows = floats(r, T * d);
     t->r_rows = floats(r, T);
+    make_attention(t, r);
     if (t->kept == TAPE_INFERENCE)
         return;
     t->dropped = floats(r, T * max_i64(d, max_i64(Q, F)));

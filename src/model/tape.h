@@ -37,9 +37,11 @@ struct tape {
     float *rows, *r_rows;                /* [T, hidden], [T]: gathered rows of the final norm */
     float *dx;                           /* [T, hidden]: gradient of the residual stream */
     float *dq, *dk, *dv, *dattn, *delta; /* attention backward */
-    float *dh;                           /* [T, F] */
-    float *dinner;                       /* [T, r] */
-    int32_t *position;                   /* [T]: of decode */
+    void *attention;                     /* the scratch of attention, of so many bytes; NULL: it needs none */
+    size_t attention_size;
+    float *dh;         /* [T, F] */
+    float *dinner;     /* [T, r] */
+    int32_t *position; /* [T]: of decode */
 
     struct arena arena;
 };

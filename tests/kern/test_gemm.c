@@ -251,7 +251,8 @@ static void check_each(const int64_t *shape, enum dtype dtype, enum precision pr
 static void test_each(void **state)
 {
     (void)state;
-    static const int64_t shapes[][3] = {{1, 1, 1}, {37, 53, 129}, {270, 1300, 300}, {9, 40, 4600}, {1100, 80, 576}};
+    static const int64_t shapes[][3] = {{1, 1, 1},     {37, 53, 129},   {270, 1300, 300},
+                                        {9, 40, 4600}, {1100, 80, 576}, {20, 70, 4160}};
     struct err e = {0};
     assert_done(gemm_start(2, &e), &e);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)

@@ -72,6 +72,29 @@ static void test_not_finite(void **state)
     mem_free(x);
 }
 
+static void test_rows(void **state)
+{
+    (void)state;
+    enum { ROWS = 211, N = 37, LDY = 40, LDA = 38, LDB = 37 };
+    float *y = constant_floats(ROWS * LDY, 77), *a = random_floats(1, ROWS * LDA, 1),
+          *b = random_floats(2, ROWS * LDB, 1);
+    rows_add(y, LDY, a, LDA, b, LDB, ROWS, N);
+    for (int t = 0; t < ROWS; t++)
+        for (int i = 0; i < LDY; i++)
+            assert_true(y[t * LDY + i] == (i < N ? a[t * LDA + i] + b[t * LDB + i] : 77));
+    rows_add(y, LDY, y, LDY, b, LDB, ROWS, N); /* in place */
+    for (int t = 0; t < ROWS; t++)
+        for (int i = 0; i < LDY; i++)
+            assert_true(y[t * LDY + i] == (i < N ? a[t * LDA + i] + b[t * LDB + i] + b[t * LDB + i] : 77));
+    rows_scale(y, LDY, 0.3f, a, LDA, ROWS, N);
+    for (int t = 0; t < ROWS; t++)
+        for (int i = 0; i < LDY; i++)
+            assert_true(y[t * LDY + i] == (i < N ? a[t * LDA + i] * 0.3f : 77));
+    mem_free(y);
+    mem_free(a);
+    mem_free(b);
+}
+
 static void test_bias(void **state)
 {
     (void)state;
@@ -253,15 +276,11 @@ static void test_adamw_slices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_bias),
-        cmocka_unit_test(test_dropout_definition),
-        cmocka_unit_test(test_dropout_shards),
-        cmocka_unit_test(test_dropout_rate),
-        cmocka_unit_test(test_adamw),
-        cmocka_unit_test(test_adamw_slices),
+        cmocka_unit_test(test_vectors),        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_not_finite),     cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_bias),           cmocka_unit_test(test_dropout_definition),
+        cmocka_unit_test(test_dropout_shards), cmocka_unit_test(test_dropout_rate),
+        cmocka_unit_test(test_adamw),          cmocka_unit_test(test_adamw_slices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
