@@ -186,14 +186,14 @@ static void row_max(float part[LANES], const float *x, int64_t n)
     memcpy(part, m, sizeof m);
 }
 
-/* p = exp(scale * score - top), and its sum */
-static void row_exp(uint16_t *p, float part[LANES], const float *score, float scale, float top, int64_t n)
+/* p = exp(scale * (score - max)), and its sum */
+static void row_exp(uint16_t *p, float part[LANES], const float *score, float scale, float max, int64_t n)
 {
     float sum[LANES] = {0};
     for (int64_t j = 0; j < n; j += LANES)
 #pragma omp simd
         for (int i = 0; i < LANES; i++) {
-            const float e = exp_nonpositive(score[j + i] * scale - top);
+            const float e = exp_nonpositive((score[j + i] - max) * scale);
             sum[i] += e;
             p[j + i] = bf16_round_number(e);
         }
@@ -215,7 +215,7 @@ static void softmax_rows(struct forward_block *f, float *correction, int64_t key
         f->sum[i] *= correction[i];
     }
     for (int i = 0; i < BLOCK; i++)
-        row_exp(f->p + i * keys, part[i], f->scores + i * keys, scale, f->max[i] * scale, keys);
+        row_exp(f->p + i * keys, part[i], f->scores + i * keys, scale, f->max[i], keys);
     lanes_sum(f->sum, part);
 }
 
@@ -405,7 +405,7 @@ static void turn_ds(struct backward_block *b, int64_t n)
     const struct operand o = {.data = b->ds, .dtype = DTYPE_BF16, .ld = n * BLOCK, .by_inner = true};
     for (int64_t i = 0; i < n; i++)
         KERNEL(panel_pack_left)
-        (b->ds_rows + i * BLOCK_SIZE, DTYPE_BF16, BLOCK, BLOCK, &o, &(struct pack_part){i * BLOCK, BLOCK, 0, BLOCK});
+    (b->ds_rows + i * BLOCK_SIZE, DTYPE_BF16, BLOCK, BLOCK, &o, &(struct pack_part){i * BLOCK, BLOCK, 0, BLOCK});
 }
 
 /* at: the first block of queries, of all. begun: dk and dv hold something. */

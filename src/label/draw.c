@@ -1,5 +1,6 @@
 #include "label/draw.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -79,8 +80,12 @@ static void take_from_block(const float *e, int64_t n, double sum, const struct 
 void row_take_draws(const struct rows *r, int64_t row, const struct draws *d, int64_t first, int64_t end,
                     uint32_t first_id, uint32_t *ids)
 {
-    const double *mass = r->block_mass + row * r->blocks;
+    enum { ROUNDINGS = 8 }; /* more than lie between a draw's mass and its number */
+    const double *mass = r->block_mass + row * r->blocks, below_first = 1 - ROUNDINGS * DBL_EPSILON;
+    double next = first < end ? draw_at(d, first) * below_first : 0;
     for (int64_t b = 0; first < end; b++) {
+        if (r->before[row] + mass[b] < next)
+            continue; /* as most blocks, without a division */
         int64_t upto = draws_below(d, r->before[row] + mass[b]);
         upto = upto < end ? upto : end;
         if (upto <= first)
@@ -90,5 +95,6 @@ void row_take_draws(const struct rows *r, int64_t row, const struct draws *d, in
                         first_id + (uint32_t)(b * ROW_BLOCK), ids);
         ids += upto - first;
         first = upto;
+        next = first < end ? draw_at(d, first) * below_first : 0;
     }
 }

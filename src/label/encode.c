@@ -259,9 +259,12 @@ void encoder_rows(struct encoder *n, float *logits, int64_t ld, const int32_t *p
     r->allowed = n->allowed;
     rows_reserve(r, rows);
 
-    rows_maxima(r);
-    max_f32(n->shards, r->max, rows);
-    rows_exponentials(r);
+    const bool alone = n->shards->size == 1;
+    if (!alone) {
+        rows_maxima(r);
+        max_f32(n->shards, r->max, rows);
+    }
+    rows_exponentials(r, alone);
     sum_f64(n->shards, r->sums, 2 * rows);
     cut_heads(n);
     take_heads(n, shares);

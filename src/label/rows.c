@@ -58,11 +58,16 @@ bool row_is_finite(const struct rows *r, int64_t row)
     return isfinite(r->sums[2 * row]) && isfinite(r->sums[2 * row + 1]);
 }
 
+static void row_maximum(struct rows *r, int64_t row)
+{
+    softmax_max(&r->max[row], r->e + row * r->ld, r->ld, r->scale, r->allowed, 1, r->V);
+}
+
 void rows_maxima(struct rows *r)
 {
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < r->count; row++)
-        softmax_max(&r->max[row], r->e + row * r->ld, r->ld, r->scale, r->allowed, 1, r->V);
+        row_maximum(r, row);
 }
 
 /* to[j] = value for the ids of a block that are not allowed */
@@ -133,45 +138,64 @@ static inline __attribute__((always_inline)) void sum_block(struct block_sums *t
     }
 }
 
-typedef void sum_block_function(struct block_sums *to, const float *e, const float *x, int64_t n);
+/* log e. The product is rounded before the difference, as it was for the maximum: of the largest it leaves 0. */
+static inline __attribute__((always_inline)) void logs(float *x, const float *z, float scale, float max, int64_t n)
+{
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+        x[j] = z[j] * scale - max;
+}
 
-static void sum_block_plain(struct block_sums *to, const float *e, const float *x, int64_t n)
+struct row_loops {
+    void (*logs)(float *x, const float *z, float scale, float max, int64_t n);
+    void (*sums)(struct block_sums *to, const float *e, const float *x, int64_t n);
+};
+
+static void logs_plain(float *x, const float *z, float scale, float max, int64_t n)
+{
+    logs(x, z, scale, max, n);
+}
+
+static void sums_plain(struct block_sums *to, const float *e, const float *x, int64_t n)
 {
     sum_block(to, e, x, n);
 }
 
 #ifdef __x86_64__
-__attribute__((target("avx2"))) static void sum_block_avx2(struct block_sums *to, const float *e, const float *x,
-                                                           int64_t n)
+__attribute__((target("avx2"))) static void logs_avx2(float *x, const float *z, float scale, float max, int64_t n)
+{
+    logs(x, z, scale, max, n);
+}
+
+__attribute__((target("avx2"))) static void sums_avx2(struct block_sums *to, const float *e, const float *x, int64_t n)
 {
     sum_block(to, e, x, n);
 }
 #else
-#define sum_block_avx2 sum_block_plain
+#define logs_avx2 logs_plain
+#define sums_avx2 sums_plain
 #endif
 
-static sum_block_function *sum_block_of_isa(void)
+static const struct row_loops *loops_of_isa(void)
 {
-    return isa_used() >= ISA_AVX2 ? sum_block_avx2 : sum_block_plain;
+    static const struct row_loops plain = {logs_plain, sums_plain}, avx2 = {logs_avx2, sums_avx2};
+    return isa_used() >= ISA_AVX2 ? &avx2 : &plain;
 }
 
 /* Blocks first .. end - 1 of a row: one call of the kernel for all of them. */
 static void piece_exponentials(struct rows *r, int64_t row, int64_t first, int64_t end)
 {
     float logs[PIECE_BLOCKS * ROW_BLOCK], *x = logs, *e = row_block(r, row, first);
-    const float scale = r->scale, max = r->max[row];
     const int64_t size = (end - first - 1) * ROW_BLOCK + rows_block_size(r, end - 1);
-#pragma omp simd
-    for (int64_t j = 0; j < size; j++)
-        x[j] = e[j] * scale - max;
+    const struct row_loops *loops = loops_of_isa();
+    loops->logs(x, e, r->scale, r->max[row], size);
     for (int64_t b = first; r->allowed && b < end; b++)
         mark_not_allowed(r, b, x + (b - first) * ROW_BLOCK, NO_PART_LOG);
     vector_exp(e, x, size);
-    sum_block_function *const sum = sum_block_of_isa();
     for (int64_t b = first; b < end; b++, e += ROW_BLOCK, x += ROW_BLOCK) {
         const int64_t at = row * r->blocks + b;
         struct block_sums s;
-        sum(&s, e, x, rows_block_size(r, b));
+        loops->sums(&s, e, x, rows_block_size(r, b));
         r->block_mass[at] = s.mass;
         r->block_max[at] = s.max;
         r->sums[2 * row] += s.mass;
@@ -188,11 +212,14 @@ static void row_exponentials(struct rows *r, int64_t row)
         piece_exponentials(r, row, b, b + PIECE_BLOCKS < r->blocks ? b + PIECE_BLOCKS : r->blocks);
 }
 
-void rows_exponentials(struct rows *r)
+void rows_exponentials(struct rows *r, bool alone)
 {
 #pragma omp parallel for schedule(static)
-    for (int64_t row = 0; row < r->count; row++)
+    for (int64_t row = 0; row < r->count; row++) {
+        if (alone)
+            row_maximum(r, row);
         row_exponentials(r, row);
+    }
 }
 
 /* Whether a block may hold a part of the row's head. */

@@ -60,9 +60,10 @@ static inline int32_t row_key(float e)
 /* Each row's max over this shard. */
 void rows_maxima(struct rows *r);
 
-/* Logits become exponentials, given max over all shards; fills sums and blocks. A logit that is not finite leaves a sum
- * that is not finite. */
-void rows_exponentials(struct rows *r);
+/* Logits become exponentials, given max over all shards; fills sums and blocks. alone: there are no others, and each
+ * row's max is found here, just before the row is read again. A logit that is not finite leaves a sum that is not
+ * finite. */
+void rows_exponentials(struct rows *r, bool alone);
 
 /* Whether all logits of a row were finite, given the sums over all shards. */
 bool row_is_finite(const struct rows *r, int64_t row);

@@ -151,12 +151,14 @@ static void mlp_backward(struct tape *t, const struct batch *b, int layer)
     struct block_tape *k = &t->blocks[layer];
     int64_t F = width(t->m->shard.ffn), ld;
     profile_op(OP_SWIGLU);
-    swiglu_forward(t->h, F, k->gate, F, k->up, F, b->T, F);
+    if (linear_reads_input(&l->down))
+        swiglu_forward(t->h, F, k->gate, F, k->up, F, b->T, F);
     linear_row_backward(t, b, &l->down, layer, LIN_DOWN, t->dh, t->dx, t->h, k->inner[LIN_DOWN]);
     profile_op(OP_SWIGLU);
     /* the gradients take the place of gate and up, which nothing needs any more */
     swiglu_backward(k->gate, F, k->up, F, t->dh, F, k->gate, F, k->up, F, b->T, F);
-    norm_input(t, b, l->mlp_norm, k->r_mlp, k->x_mid);
+    if (linear_reads_input(&l->gate) || linear_reads_input(&l->up))
+        norm_input(t, b, l->mlp_norm, k->r_mlp, k->x_mid);
     const struct linear_use uses[] = {
         {&l->gate, LIN_GATE, k->gate, k->inner[LIN_GATE]},
         {&l->up, LIN_UP, k->up, k->inner[LIN_UP]},
@@ -199,7 +201,8 @@ static void attention_part_backward(struct tape *t, const struct batch *b, int l
     profile_op(OP_ATTENTION);
     attention_backward(t->dq, t->dk, t->dv, t->delta, t->dattn, k->q, k->k, k->v, k->attn, k->lse, &shape);
     heads_backward(t, b, l, k);
-    norm_input(t, b, l->attn_norm, k->r_attn, k->x_in);
+    if (linear_reads_input(&l->q) || linear_reads_input(&l->k) || linear_reads_input(&l->v))
+        norm_input(t, b, l->attn_norm, k->r_attn, k->x_in);
     const struct linear_use uses[] = {
         {&l->q, LIN_Q, t->dq, k->inner[LIN_Q]},
         {&l->k, LIN_K, t->dk, k->inner[LIN_K]},

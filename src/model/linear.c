@@ -148,6 +148,11 @@ void linear_row_forward(struct tape *t, const struct batch *b, const struct line
         gemm_forward(precision(t), to, outputs(l), inner, lora_rank(l), param_matrix(l->lora->b), b->T, true);
 }
 
+bool linear_reads_input(const struct linear *l)
+{
+    return l->w->trainable || (l->lora && l->lora->a->trainable);
+}
+
 /* dx += dropout'(dinner A), where dinner[T, r] is the gradient of A x. */
 static void adapter_input_backward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot,
                                    float *dx, int64_t lddx)

@@ -25,8 +25,12 @@ void linear_columns_forward(struct tape *t, const struct batch *b, const struct 
 void linear_row_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
                         const float *from, const float *x, float *inner);
 
+/* Whether the way back reads the layer's input: for the gradient of its weight or of its adapter's A. */
+bool linear_reads_input(const struct linear *l);
+
 /* Accumulates the gradients of the group's parameters and leaves dL/dx, summed over shards, in t->sum with row stride
- * *stride. x is the input that they shared. */
+ * *stride. x is the input that they shared, where one of
+ * them reads it. */
 void linear_columns_backward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
                              const float *x, int64_t *stride);
 
