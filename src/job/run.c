@@ -22,6 +22,19 @@ static int refuse_unbuilt(const struct job *job, struct err *e)
     return n ? -1 : 0;
 }
 
+/* Both are about checkpoints, which only training has: ignored, they would promise what does not happen. */
+static int check_options(const struct job *job, const struct run_options *options, struct err *e)
+{
+    const bool trains = job->mode == MODE_DISTILL || job->mode == MODE_FINETUNE;
+    if (trains || !(options->fresh || options->resume))
+        return 0;
+    const char *option = options->fresh ? "--fresh" : "--resume";
+    if (job->mode == MODE_PRECOMPUTE)
+        return err_set(e, ERR_USAGE, "%s is for training: mode precompute always goes on from what labels.store holds",
+                       option);
+    return err_set(e, ERR_USAGE, "%s is for training: mode evaluate always runs anew", option);
+}
+
 static void log_warnings(const struct job *job)
 {
     struct strbuf lines;
@@ -55,7 +68,7 @@ static int join(struct context *c, struct err *e)
 int job_run(const struct comm *world, const struct job *job, const struct run_options *options, struct err *e)
 {
     struct context c;
-    if (refuse_unbuilt(job, e) || context_open(&c, world, job, options, e))
+    if (refuse_unbuilt(job, e) || check_options(job, options, e) || context_open(&c, world, job, options, e))
         return -1;
     if (c.root)
         log_warnings(job);

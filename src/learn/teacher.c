@@ -16,7 +16,7 @@ struct teacher {
     struct micro_batch batch;
     int64_t chunk, V; /* rows of logits at once; this shard's vocabulary */
     bool hidden;      /* labels are states: no logits are made */
-    float *h, *logits;
+    float *h, *logits; /* logits: NULL where labels are states */
     struct arena arena;
 };
 
@@ -29,8 +29,8 @@ static int allocate(struct teacher *t, int64_t tokens, struct err *e)
     if (!t->tape)
         return -1;
     t->h = arena_try(&t->arena, (size_t)(tokens * c->hidden_size), sizeof(float));
-    t->logits = arena_try(&t->arena, (size_t)(t->chunk * t->V), sizeof(float));
-    if (!t->h || !t->logits)
+    t->logits = t->hidden ? NULL : arena_try(&t->arena, (size_t)(t->chunk * t->V), sizeof(float));
+    if (!t->h || (!t->hidden && !t->logits))
         return err_set(e, ERR_ENVIRONMENT, "no memory for the teacher's logits of %lld positions", (long long)t->chunk);
     return 0;
 }

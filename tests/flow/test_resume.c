@@ -141,6 +141,9 @@ static void other_job(void **state)
     expect_refused(retort(2, "run job.yaml " SAVING "--set train.steps=3 --set mode=finetune"), 2, "mode");
     expect_refused(retort(2, "run job.yaml --set output=new --resume " SAVING), 2, "--resume", "new");
     expect_refused(retort(2, "run job.yaml --fresh --resume " SAVING), 2, "--resume", "--fresh");
+    expect_refused(retort(2, "run job.yaml --fresh --set mode=precompute --set labels.store=st"), 2, "--fresh",
+                   "precompute");
+    expect_refused(retort(1, "run job.yaml --resume --set mode=evaluate"), 2, "--resume", "evaluate");
     train("run", 2, "--fresh " SAVING "--set train.steps=3 --set seed=4");
     train("reference", 2, SAVING "--set train.steps=3 --set seed=4");
     expect_same_end("run", "reference", "model/model.safetensors");
