@@ -88,11 +88,18 @@ static inline void pack_over_tokens(uint16_t *to, struct source f)
     KERNEL(panel_pack_right)(to, DTYPE_BF16, BLOCK, BLOCK, &o, &(struct pack_part){f.d, f.width, 0, f.tokens});
 }
 
-/* Left sides: rows are tokens. */
+/* Left sides: rows are tokens, */
 static inline void pack_rows(uint16_t *to, struct source f)
 {
     const struct operand o = {.data = f.x, .dtype = DTYPE_F32, .ld = f.ld};
     KERNEL(panel_pack_left)(to, DTYPE_BF16, BLOCK, BLOCK, &o, &(struct pack_part){0, f.tokens, f.d, f.width});
+}
+
+/* or columns of what is bf16 already: to[BLOCK, BLOCK] = from[BLOCK, ld]^T, columns from `first` on. */
+static inline void pack_turned(uint16_t *to, const uint16_t *from, int64_t ld, int64_t first)
+{
+    const struct operand o = {.data = from, .dtype = DTYPE_BF16, .ld = ld, .by_inner = true};
+    KERNEL(panel_pack_left)(to, DTYPE_BF16, BLOCK, BLOCK, &o, &(struct pack_part){first, BLOCK, 0, BLOCK});
 }
 
 #endif

@@ -20,7 +20,7 @@ struct attention_shape {
     int documents;
     const int32_t *start; /* [documents + 1] */
     int H, K, D;          /* D <= 256 */
-    const int32_t *kv_of; /* [H] */
+    const int32_t *kv_of; /* [H]; each of the K is somebody's */
     int64_t ldq, ldk, ldv, ldo;
     float scale;
     void *scratch; /* NULL: products in f32; else what attention_scratch says, and operands are rounded to bf16 */

@@ -96,15 +96,6 @@ static void softmax_backward(struct backward_block *b, const struct queries *q, 
     }
 }
 
-/* n blocks of queries become the rows. */
-static void turn_ds(struct backward_block *b, int64_t n)
-{
-    const struct operand o = {.data = b->ds, .dtype = DTYPE_BF16, .ld = n * BLOCK, .by_inner = true};
-    for (int64_t i = 0; i < n; i++)
-        KERNEL(panel_pack_left)
-    (b->ds_rows + i * BLOCK_SIZE, DTYPE_BF16, BLOCK, BLOCK, &o, &(struct pack_part){i * BLOCK, BLOCK, 0, BLOCK});
-}
-
 /* at: the first block of queries, of all. begun: dk and dv hold something. */
 static void backward_step(struct backward_block *b, const struct queries *q, int64_t at, bool begun)
 {
@@ -119,7 +110,8 @@ static void backward_step(struct backward_block *b, const struct queries *q, int
     }
     load_statistics(b, q);
     softmax_backward(b, q, s->scale);
-    turn_ds(b, q->n);
+    for (int64_t i = 0; i < q->n; i++)
+        pack_turned(b->ds_rows + i * BLOCK_SIZE, b->ds, q->n * BLOCK, i * BLOCK);
     for (int d = 0; d < slices; d++) { /* dv += p^T dout, dk += ds^T q, dq = ds k */
         const int64_t slice = d * BLOCK_SIZE;
         x->deep(x, t, b->dv + slice, b->p, block_at(p, DOUT_OVER_TOKENS, s, q->head, d, at), q->n, begun);

@@ -14,8 +14,8 @@ struct teacher {
     struct tape *tape;
     struct encoder *encoder;
     struct micro_batch batch;
-    int64_t chunk, V; /* rows of logits at once; this shard's vocabulary */
-    bool hidden;      /* labels are states: no logits are made */
+    int64_t chunk, V;  /* rows of logits at once; this shard's vocabulary */
+    bool hidden;       /* labels are states: no logits are made */
     float *h, *logits; /* logits: NULL where labels are states */
     struct arena arena;
 };
