@@ -29,8 +29,7 @@ void linear_row_forward(struct tape *t, const struct batch *b, const struct line
 bool linear_reads_input(const struct linear *l);
 
 /* Accumulates the gradients of the group's parameters and leaves dL/dx, summed over shards, in t->sum with row stride
- * *stride. x is the input that they shared, where one of
- * them reads it. */
+ * *stride. x is the input that they shared, where one of them reads it. */
 void linear_columns_backward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
                              const float *x, int64_t *stride);
 

@@ -207,6 +207,8 @@ static void test_large_scores(void **state)
     struct fixture f;
     fixture_init(&f, start, 1, 1, 1, 32, kv_of, 20);
     compare(&f);
+    use_bf16(&f, &block_bf16_ref);
+    compare(&f);
     fixture_release(&f);
 }
 
