@@ -27,8 +27,8 @@
 
 struct store_writer;
 
-/* Makes DIRECTORY/NAME.open, which must not exist under either name. owner: who writes (host, process, job), for the
- * eyes of others. */
+/* Makes DIRECTORY/NAME.open (for a moment .NAME), which must not exist under either name. owner: who writes (host,
+ * process, job), for the eyes of others. */
 int store_writer_new(struct store_writer **out, const char *directory, const char *name, const char *owner,
                      struct err *e);
 /* The record is on its way to the disk; only a sync promises that it stays. ERR_ENVIRONMENT if the disk is full: what

@@ -33,7 +33,7 @@ static int flush(struct store_writer *w, struct err *e)
 }
 
 /* A header that says whose file this is; no reader of .safetensors takes it for one. */
-static int write_open_header(struct store_writer *w, struct err *e)
+static int write_open_header(const struct store_writer *w, const char *path, struct err *e)
 {
     struct safetensors_plan *plan = safetensors_plan_new();
     struct strbuf header;
@@ -41,9 +41,37 @@ static int write_open_header(struct store_writer *w, struct err *e)
     safetensors_plan_metadata(plan, STORE_OWNER, w->owner);
     safetensors_plan_reserve(plan, STORE_HEADER_BYTES);
     safetensors_plan_finish(plan, &header);
-    const int rc = file_write_at(w->fd, w->open_path, header.data, header.size, 0, e);
+    const int rc = file_write_at(w->fd, path, header.data, header.size, 0, e);
     strbuf_release(&header);
     safetensors_plan_free(plan);
+    return rc;
+}
+
+/* The file gets its name when it is locked and has its header: nobody ever sees an open file whose writer does not seem
+ * to live. */
+static int appear(struct store_writer *w, const char *hidden, struct err *e)
+{
+    if ((w->fd = open(hidden, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) < 0)
+        return err_errno(e, "%s: cannot be made", w->open_path);
+    flock(w->fd, LOCK_EX | LOCK_NB); /* of use to store_writer_lives() alone: what it says does not matter here */
+    int rc = write_open_header(w, hidden, e);
+    if (!rc && rename(hidden, w->open_path))
+        rc = err_errno(e, "%s: cannot be made", w->open_path);
+    if (rc)
+        unlink(hidden);
+    return rc ? -1 : file_sync_directory(w->directory, e);
+}
+
+static int make_file(struct store_writer *w, const char *name, struct err *e)
+{
+    for (int i = 0; i < 2; i++) {
+        const char *path = i ? w->open_path : w->sealed_path;
+        if (file_exists(path))
+            return err_set(e, ERR_ENVIRONMENT, "%s: another writer has made this file", path);
+    }
+    char *hidden = mem_printf("%s/.%s", w->directory, name);
+    const int rc = appear(w, hidden, e);
+    mem_free(hidden);
     return rc;
 }
 
@@ -60,17 +88,12 @@ int store_writer_new(struct store_writer **out, const char *directory, const cha
                                .end = STORE_HEADER_BYTES,
                                .buffer = mem_alloc(BUFFER)};
     mem_free(path);
-    if (file_exists(w->sealed_path))
-        err_set(e, ERR_ENVIRONMENT, "%s: another writer has made this file", w->sealed_path);
-    else if ((w->fd = open(w->open_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) < 0)
-        err_errno(e, "%s: cannot be made", w->open_path);
-    else if (!write_open_header(w, e) && !file_sync_directory(directory, e)) {
-        flock(w->fd, LOCK_EX | LOCK_NB); /* of use to store_writer_lives() alone: what it says does not matter here */
-        *out = w;
-        return 0;
+    if (make_file(w, name, e)) {
+        store_writer_free(w);
+        return -1;
     }
-    store_writer_free(w);
-    return -1;
+    *out = w;
+    return 0;
 }
 
 bool store_writer_lives(const char *path)

@@ -36,6 +36,7 @@ struct store_open_part {
     char *name;
     struct store_file *file;
     double unchanged; /* seconds */
+    bool written;     /* by a process that is known to live */
 };
 
 struct store {

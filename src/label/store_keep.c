@@ -84,14 +84,7 @@ struct compaction {
 static bool is_busy(const struct compaction *c, int i, double idle_seconds)
 {
     const struct store_open_part *p = &c->s->parts[i];
-    if (p->unchanged < idle_seconds)
-        return true;
-    if (store_file_sealed(p->file))
-        return false;
-    char *path = file_join(c->directory, p->name);
-    const bool lives = store_writer_lives(path);
-    mem_free(path);
-    return lives;
+    return p->written || p->unchanged < idle_seconds;
 }
 
 static bool same_record(const struct compaction *c, int64_t i)

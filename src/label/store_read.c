@@ -32,6 +32,8 @@ static int open_part(struct store *s, const char *name, struct err *e)
     struct store_open_part *p = &s->parts[s->part_count];
     char *path = file_join(s->directory, name);
     const double unchanged = seconds_unchanged(path);
+    /* asked before it is read: of a file whose writer was gone by then, all has been read */
+    const bool written = file_ends_in(name, STORE_OPEN) && store_writer_lives(path);
     int rc = store_file_open(&p->file, path, e);
     if (rc && !file_exists(path)) {
         err_clear(e);
@@ -39,6 +41,7 @@ static int open_part(struct store *s, const char *name, struct err *e)
     } else if (!rc) {
         p->name = mem_strdup(name);
         p->unchanged = unchanged;
+        p->written = written;
         s->part_count++;
     }
     mem_free(path);

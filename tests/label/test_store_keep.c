@@ -261,7 +261,10 @@ static void all_at_once(void **state)
         for (int k = 0; k < 10 && i;
              k++) /* the other one's work may vanish while it is read: that is an error, no loss */
             store_compact(directory, MOST, 0, "compact", &said, &e);
-        _exit(!i && stores_fill(directory, FORMAT, 20, ALL, 1, true, &e) < 0);
+        const bool failed = !i && stores_fill(directory, FORMAT, 20, ALL, 1, true, &e) < 0;
+        if (failed)
+            fprintf(stderr, "the writer: %s\n", e.text);
+        _exit(failed);
     }
     for (int i = 0; i < PROCESSES; i++) {
         int status;
