@@ -56,7 +56,7 @@ void attention_forward_ref(float *out, float *lse, const float *q, const float *
             double sum[MOST_D] = {0};
             for (int64_t j = first; j <= i; j++)
                 add(sum, exp(s->scale * dot(qi, k + j * s->ldk + kv, s->D) - l), v + j * s->ldv + kv, s->D);
-            lse[h * s->T + i] = (float)l;
+            lse[h * s->ldl + i] = (float)l;
             store(out + i * s->ldo + h * s->D, sum, s->D);
         }
 }
@@ -77,7 +77,7 @@ static void backward_query(float *dq, float *delta, const float *dout, const flo
     const double d = dot(douti, out + i * s->ldo + head, s->D);
     double sum[MOST_D] = {0}, p, ds;
     for (int64_t j = document_start(s, i); j <= i; j++) {
-        pair(&p, &ds, qi, k + j * s->ldk + kv, v + j * s->ldv + kv, douti, lse[h * s->T + i], d, s);
+        pair(&p, &ds, qi, k + j * s->ldk + kv, v + j * s->ldv + kv, douti, lse[h * s->ldl + i], d, s);
         add(sum, ds, k + j * s->ldk + kv, s->D);
     }
     delta[h * s->T + i] = (float)d;
@@ -93,7 +93,7 @@ static void backward_key(float *dk, float *dv, const float *dout, const float *q
         for (int64_t i = j; s->kv_of[h] == kv && i < s->T && document_start(s, i) <= j; i++) {
             const float *qi = q + i * s->ldq + h * s->D, *douti = dout + i * s->ldo + h * s->D;
             const double d = dot(douti, out + i * s->ldo + h * s->D, s->D);
-            pair(&p, &ds, qi, kj, vj, douti, lse[h * s->T + i], d, s);
+            pair(&p, &ds, qi, kj, vj, douti, lse[h * s->ldl + i], d, s);
             add(sum_k, ds, qi, s->D);
             add(sum_v, p, douti, s->D);
         }

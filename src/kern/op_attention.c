@@ -146,7 +146,7 @@ static void forward_item(float *out, float *lse, const float *q, const float *k,
     for (int64_t j0 = 0; j0 < i0 + queries; j0 += BLOCK)
         forward_step(&f, key + j0 * s->ldk, value + j0 * s->ldv, queries, min_i64(BLOCK, i0 + queries - j0), j0 - i0,
                      s);
-    forward_store(out + row * s->ldo + head * s->D, lse + head * s->T + row, &f, queries, s);
+    forward_store(out + row * s->ldo + head * s->D, lse + head * s->ldl + row, &f, queries, s);
 }
 
 void KERNEL(attention_f32_forward)(float *out, float *lse, const float *q, const float *k, const float *v,
@@ -201,7 +201,7 @@ static void backward_step(const struct backward *a, struct backward_block *b, in
 {
     const struct attention_shape *s = a->s;
     const float *q = a->q + row * s->ldq + head * s->D, *dout = a->dout + row * s->ldo + head * s->D;
-    const float *lse = a->lse + head * s->T + row, *delta = a->delta + head * s->T + row;
+    const float *lse = a->lse + head * s->ldl + row, *delta = a->delta + head * s->T + row;
     /* s = q k^T, dp = dout v^T */
     block_gemm(b->p, BLOCK, q, s->ldq, 1, b->k_t, BLOCK, queries, b->keys, s->D, false);
     block_gemm(b->ds, BLOCK, dout, s->ldo, 1, b->v_t, BLOCK, queries, b->keys, s->D, false);

@@ -22,6 +22,7 @@ struct attention_shape {
     int H, K, D;          /* D <= 256 */
     const int32_t *kv_of; /* [H]; each of the K is somebody's */
     int64_t ldq, ldk, ldv, ldo;
+    int64_t ldl; /* of lse, from one head to the next */
     float scale;
     void *scratch; /* NULL: products in f32; else what attention_scratch says, and operands are rounded to bf16 */
     size_t scratch_size;
@@ -31,7 +32,7 @@ struct attention_shape {
  * has no products of bf16. */
 size_t attention_scratch(enum precision precision, int64_t T, int H, int K, int D, bool backward);
 
-/* out[T,H,D], lse[H,T]. */
+/* out[T,H,D], lse[H,T] (row stride ldl). */
 void attention_forward(float *out, float *lse, const float *q, const float *k, const float *v,
                        const struct attention_shape *s);
 

@@ -68,7 +68,7 @@ static void load_statistics(struct backward_block *b, const struct queries *q)
 {
     const struct attention_shape *s = b->a->s;
     const size_t bytes = (size_t)q->tokens * sizeof(float);
-    memcpy(b->lse, b->a->lse + q->head * s->T + q->row, bytes);
+    memcpy(b->lse, b->a->lse + q->head * s->ldl + q->row, bytes);
     memcpy(b->delta, b->a->delta + q->head * s->T + q->row, bytes);
     for (int64_t i = q->tokens; i < q->n * BLOCK; i++) {
         b->lse[i] = INFINITY;

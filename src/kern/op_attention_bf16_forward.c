@@ -171,7 +171,7 @@ static void forward_item(struct forward_block *f, float *out, float *lse, const 
                      j > 0);
     for (int64_t i = 0; i < queries; i++) {
         inverse[i] = 1 / f->sum[i];
-        lse[head * s->T + row + i] = f->max[i] * s->scale + logf(f->sum[i]);
+        lse[head * s->ldl + row + i] = f->max[i] * s->scale + logf(f->sum[i]);
     }
     store_rows(out + row * s->ldo + head * s->D, s->ldo, f->out, inverse, queries, s->D);
 }

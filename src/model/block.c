@@ -42,6 +42,7 @@ static struct attention_shape attention_of(const struct tape *t, const struct ba
         .ldk = width(s->kv),
         .ldv = width(s->kv),
         .ldo = width(s->q),
+        .ldl = t->T,
         .scale = 1 / sqrtf((float)m->config.head_dim),
         .scratch = t->attention,
         .scratch_size = t->attention_size,
@@ -77,7 +78,19 @@ static void heads_forward(struct tape *t, const struct batch *b, const struct la
     vector_round(k->v, b->T * K * D);
 }
 
-static void attention_part(struct tape *t, const struct batch *b, int layer, struct kv_cache *cache)
+static struct linear_row attention_output(const struct tape *t, int layer)
+{
+    const struct block_tape *k = &t->blocks[layer];
+    return (struct linear_row){.l = &t->m->layers[layer].o,
+                               .layer = layer,
+                               .slot = LIN_O,
+                               .x = k->attn,
+                               .inner = k->inner[LIN_O],
+                               .from = k->x_in,
+                               .to = k->x_mid};
+}
+
+static void attention_start(struct tape *t, const struct batch *b, int layer, struct kv_cache *cache)
 {
     const struct layer *l = &t->m->layers[layer];
     struct block_tape *k = &t->blocks[layer];
@@ -96,7 +109,14 @@ static void attention_part(struct tape *t, const struct batch *b, int layer, str
         struct attention_shape shape = attention_of(t, b);
         attention_forward(k->attn, k->lse, k->q, k->k, k->v, &shape);
     }
-    linear_row_forward(t, b, &l->o, layer, LIN_O, k->x_mid, k->x_in, k->attn, k->inner[LIN_O]);
+    const struct linear_row o = attention_output(t, layer);
+    linear_row_start(t, b, &o);
+}
+
+static void attention_finish(struct tape *t, const struct batch *b, int layer)
+{
+    const struct linear_row o = attention_output(t, layer);
+    linear_row_finish(t, b, &o);
 }
 
 static void mlp_inputs(struct tape *t, const struct batch *b, int layer)
@@ -111,29 +131,75 @@ static void mlp_inputs(struct tape *t, const struct batch *b, int layer)
     linear_columns_forward(t, b, uses, 2, layer, t->n);
 }
 
-static void mlp_output(struct tape *t, const struct batch *b, int layer, float *to)
+static struct linear_row mlp_output(const struct tape *t, int layer)
 {
-    const struct layer *l = &t->m->layers[layer];
-    struct block_tape *k = &t->blocks[layer];
+    const struct block_tape *k = &t->blocks[layer];
+    return (struct linear_row){.l = &t->m->layers[layer].down,
+                               .layer = layer,
+                               .slot = LIN_DOWN,
+                               .x = t->h,
+                               .inner = k->inner[LIN_DOWN],
+                               .from = k->x_mid,
+                               .to = tape_output(t, layer)};
+}
+
+static void mlp_inner(struct tape *t, const struct batch *b, int layer)
+{
+    const struct block_tape *k = &t->blocks[layer];
     int64_t F = width(t->m->shard.ffn);
     profile_op(OP_SWIGLU);
     swiglu_forward(t->h, F, k->gate, F, k->up, F, b->T, F);
-    linear_row_forward(t, b, &l->down, layer, LIN_DOWN, to, k->x_mid, t->h, k->inner[LIN_DOWN]);
 }
 
-void block_forward(struct tape *t, const struct batch *b, int layer, float *to, struct kv_cache *cache)
+static void mlp_start(struct tape *t, const struct batch *b, int layer)
 {
-    attention_part(t, b, layer, cache);
     mlp_inputs(t, b, layer);
-    mlp_output(t, b, layer, to);
+    mlp_inner(t, b, layer);
+    const struct linear_row down = mlp_output(t, layer);
+    linear_row_start(t, b, &down);
+}
+
+static void mlp_finish(struct tape *t, const struct batch *b, int layer)
+{
+    const struct linear_row down = mlp_output(t, layer);
+    linear_row_finish(t, b, &down);
+    if (layer >= t->m->config.layers - t->kept)
+        tape_save(t, layer, b->T);
+}
+
+void block_start(struct tape *t, const struct batch *b, int part, struct kv_cache *cache)
+{
+    if (part % 2)
+        mlp_start(t, b, part / 2);
+    else
+        attention_start(t, b, part / 2, cache);
+}
+
+void block_finish(struct tape *t, const struct batch *b, int part)
+{
+    if (part % 2)
+        mlp_finish(t, b, part / 2);
+    else
+        attention_finish(t, b, part / 2);
+}
+
+/* down's inner values alone; the output, which is not needed, goes where nobody looks. */
+static void restore_inner(struct tape *t, const struct batch *b, int layer)
+{
+    struct linear_row down = mlp_output(t, layer);
+    down.to = t->rows;
+    mlp_inner(t, b, layer);
+    linear_row_start(t, b, &down);
+    linear_row_finish(t, b, &down);
 }
 
 void block_restore(struct tape *t, const struct batch *b, int layer)
 {
-    attention_part(t, b, layer, NULL);
+    attention_start(t, b, layer, NULL);
+    attention_finish(t, b, layer);
     mlp_inputs(t, b, layer);
-    if (t->m->layers[layer].down.lora) /* its inner values; the output itself is not needed */
-        mlp_output(t, b, layer, t->rows);
+    if (t->m->layers[layer].down.lora)
+        restore_inner(t, b, layer);
 }
 
 /* t->dx += dL/dx through a norm, where t->sum (row stride ld) holds dL/d(normed x). */
@@ -152,7 +218,7 @@ static void mlp_backward(struct tape *t, const struct batch *b, int layer)
     int64_t F = width(t->m->shard.ffn), ld;
     profile_op(OP_SWIGLU);
     if (linear_reads_input(&l->down))
-        swiglu_forward(t->h, F, k->gate, F, k->up, F, b->T, F);
+        mlp_inner(t, b, layer);
     linear_row_backward(t, b, &l->down, layer, LIN_DOWN, t->dh, t->dx, t->h, k->inner[LIN_DOWN]);
     profile_op(OP_SWIGLU);
     /* the gradients take the place of gate and up, which nothing needs any more */

@@ -6,9 +6,11 @@
 
 struct kv_cache;
 
-/* From blocks[layer].x_in to `to` (the next block's x_in, or the tape's x). cache NULL: attention inside the batch;
- * else the batch continues the cached document. */
-void block_forward(struct tape *t, const struct batch *b, int layer, float *to, struct kv_cache *cache);
+/* Forward comes in parts, attention and MLP of each block in turn: part 2 * layer, then 2 * layer + 1. The second
+ * function waits for the sum over shards that the first has begun; after the last part of a block its output stands
+ * where tape_output says. cache NULL: attention inside the batch; else the batch continues the cached document. */
+void block_start(struct tape *t, const struct batch *b, int part, struct kv_cache *cache);
+void block_finish(struct tape *t, const struct batch *b, int part);
 
 /* What block_backward reads, computed again from blocks[layer].x_in. */
 void block_restore(struct tape *t, const struct batch *b, int layer);

@@ -8,11 +8,20 @@
 #include "kern/op_linear.h"
 #include "kern/op_rms_norm.h"
 #include "model/block.h"
+#include "model/halves.h"
 #include "par/sum.h"
 
-static float *block_output(const struct tape *t, int layer)
+/* Part by part: while one half waits for its sum, the other one computes. */
+static void run_blocks(struct half *halves, int count, struct kv_cache *cache)
 {
-    return layer + 1 < t->m->config.layers ? t->blocks[layer + 1].x_in : t->x;
+    const int parts = 2 * halves[0].t->m->config.layers;
+    for (int part = 0; part <= parts; part++)
+        for (int i = 0; i < count; i++) {
+            if (part > 0)
+                block_finish(halves[i].t, &halves[i].b, part - 1);
+            if (part < parts)
+                block_start(halves[i].t, &halves[i].b, part, cache);
+        }
 }
 
 void model_forward_cached(struct tape *t, const struct batch *b, struct kv_cache *cache)
@@ -23,11 +32,8 @@ void model_forward_cached(struct tape *t, const struct batch *b, struct kv_cache
     embedding_forward(t->blocks[0].x_in, b->ids, param_matrix(m->embed), m->shard.vocab.first, b->T);
     profile_op(OP_TP_SUM);
     sum_f32(&m->shards, t->blocks[0].x_in, b->T * m->config.hidden_size);
-    for (int i = 0; i < m->config.layers; i++) {
-        block_forward(t, b, i, block_output(t, i), cache);
-        if (i >= m->config.layers - t->kept)
-            tape_save(t, i, b->T);
-    }
+    struct half halves[2];
+    run_blocks(halves, halves_cut(halves, t, b), cache);
 }
 
 void model_forward(const struct model *m, struct tape *t, const struct batch *b)

@@ -98,54 +98,67 @@ void linear_columns_forward(struct tape *t, const struct batch *b, const struct 
                          param_matrix(uses[i].l->lora->b), b->T, true);
 }
 
-/* Without other shards the product adds to the residual stream itself. */
-static void row_alone(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
-                      const float *from, const float *x, float *inner)
+static float *row_inner(struct tape *t, const struct batch *b, const struct linear_row *r, float *inner, int64_t ld)
 {
-    int64_t d = outputs(l), K = inputs(l), r = lora_rank(l);
+    const float *input = adapter_input(t, b, r->l, r->layer, r->slot, r->x);
+    gemm_forward(precision(t), inner, ld, input, inputs(r->l), param_matrix(r->l->lora->a), b->T, false);
+    return inner;
+}
+
+/* Without other shards the product adds to the residual stream itself. */
+static void row_alone(struct tape *t, const struct batch *b, const struct linear_row *r)
+{
+    const int64_t d = outputs(r->l), rank = lora_rank(r->l);
     profile_op(OP_RESIDUAL);
-    if (to != from)
-        rows_scale(to, d, 1, from, d, b->T, d);
-    profile_op(ops[slot]);
-    gemm_forward(precision(t), to, d, x, K, param_matrix(l->w), b->T, true);
-    if (!r)
-        return;
+    if (r->to != r->from)
+        rows_scale(r->to, d, 1, r->from, d, b->T, d);
+    profile_op(ops[r->slot]);
+    gemm_forward(precision(t), r->to, d, r->x, inputs(r->l), param_matrix(r->l->w), b->T, true);
     profile_op(OP_ADAPTER);
-    gemm_forward(precision(t), inner, r, adapter_input(t, b, l, layer, slot, x), K, param_matrix(l->lora->a), b->T,
-                 false);
-    vector_scale(inner, l->lora->scale, b->T * r);
+    if (rank)
+        vector_scale(row_inner(t, b, r, r->inner, rank), r->l->lora->scale, b->T * rank);
 }
 
 /* With them each makes a part of the sum, in which an adapter's inner values ride along. */
-static void row_in_parts(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
-                         const float *from, const float *x, float *inner)
+static void row_part(struct tape *t, const struct batch *b, const struct linear_row *r)
 {
-    int64_t d = outputs(l), K = inputs(l), r = lora_rank(l), ld = d + r;
-    profile_op(ops[slot]);
-    gemm_forward(precision(t), t->sum, ld, x, K, param_matrix(l->w), b->T, false);
-    if (r) {
-        profile_op(OP_ADAPTER);
-        const float *input = adapter_input(t, b, l, layer, slot, x);
-        gemm_forward(precision(t), t->sum + d, ld, input, K, param_matrix(l->lora->a), b->T, false);
-    }
+    const int64_t d = outputs(r->l), ld = d + lora_rank(r->l);
+    profile_op(ops[r->slot]);
+    gemm_forward(precision(t), t->sum, ld, r->x, inputs(r->l), param_matrix(r->l->w), b->T, false);
+    profile_op(OP_ADAPTER);
+    if (r->l->lora)
+        row_inner(t, b, r, t->sum + d, ld);
     profile_op(OP_TP_SUM);
-    sum_f32(&t->m->shards, t->sum, b->T * ld);
-    profile_op(OP_RESIDUAL);
-    rows_add(to, d, from, d, t->sum, ld, b->T, d);
-    if (r)
-        rows_scale(inner, r, l->lora->scale, t->sum + d, ld, b->T, r);
+    sum_start(&t->m->shards, t->half, t->sum, b->T * ld);
 }
 
-void linear_row_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
-                        const float *from, const float *x, float *inner)
+static void take_sum(struct tape *t, const struct batch *b, const struct linear_row *r)
+{
+    const int64_t d = outputs(r->l), rank = lora_rank(r->l), ld = d + rank;
+    profile_op(OP_TP_SUM);
+    sum_finish(&t->m->shards, t->half);
+    profile_op(OP_RESIDUAL);
+    rows_add(r->to, d, r->from, d, t->sum, ld, b->T, d);
+    if (rank)
+        rows_scale(r->inner, rank, r->l->lora->scale, t->sum + d, ld, b->T, rank);
+}
+
+void linear_row_start(struct tape *t, const struct batch *b, const struct linear_row *r)
 {
     if (t->m->shard.count == 1)
-        row_alone(t, b, l, layer, slot, to, from, x, inner);
+        row_alone(t, b, r);
     else
-        row_in_parts(t, b, l, layer, slot, to, from, x, inner);
+        row_part(t, b, r);
+}
+
+void linear_row_finish(struct tape *t, const struct batch *b, const struct linear_row *r)
+{
+    if (t->m->shard.count > 1)
+        take_sum(t, b, r);
     profile_op(OP_ADAPTER);
-    if (l->lora)
-        gemm_forward(precision(t), to, outputs(l), inner, lora_rank(l), param_matrix(l->lora->b), b->T, true);
+    if (r->l->lora)
+        gemm_forward(precision(t), r->to, outputs(r->l), r->inner, lora_rank(r->l), param_matrix(r->l->lora->b), b->T,
+                     true);
 }
 
 bool linear_reads_input(const struct linear *l)
@@ -193,28 +206,39 @@ static void outputs_backward(struct tape *t, const struct batch *b, const struct
         gemm_backward_weight(precision(t), gradient(t, l->lora->b), r, dy, N, inner, r, N, r, b->T);
 }
 
-void linear_columns_backward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
-                             const float *x, int64_t *stride)
+/* This shard's part of dL/dx, and of the gradient of each A x beside it, into t->sum. */
+static void columns_part(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int64_t ld)
 {
-    int64_t d = inputs(uses[0].l), ld = d;
-    for (int i = 0; i < count; i++)
-        ld += lora_rank(uses[i].l);
-    int64_t at = d;
+    int64_t at = inputs(uses[0].l);
     for (int i = 0; i < count; i++) {
         const struct linear *l = uses[i].l;
-        int64_t N = outputs(l), r = lora_rank(l);
+        const int64_t N = outputs(l), r = lora_rank(l);
         profile_op(ops[uses[i].slot]);
-        outputs_backward(t, b, l, uses[i].y, x, uses[i].inner);
         gemm_backward_input(precision(t), t->sum, ld, uses[i].y, N, param_matrix(l->w), b->T, i > 0);
         profile_op(OP_ADAPTER);
         if (r)
             gemm_backward_input(precision(t), t->sum + at, ld, uses[i].y, N, param_matrix(l->lora->b), b->T, false);
         at += r;
     }
+}
+
+void linear_columns_backward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
+                             const float *x, int64_t *stride)
+{
+    int64_t d = inputs(uses[0].l), ld = d;
+    for (int i = 0; i < count; i++)
+        ld += lora_rank(uses[i].l);
+    columns_part(t, b, uses, count, ld);
     profile_op(OP_TP_SUM);
-    sum_f32(&t->m->shards, t->sum, b->T * ld);
+    sum_start(&t->m->shards, t->half, t->sum, b->T * ld);
+    for (int i = 0; i < count; i++) { /* what needs no sum hides it */
+        profile_op(ops[uses[i].slot]);
+        outputs_backward(t, b, uses[i].l, uses[i].y, x, uses[i].inner);
+    }
+    profile_op(OP_TP_SUM);
+    sum_finish(&t->m->shards, t->half);
     profile_op(OP_ADAPTER);
-    at = d;
+    int64_t at = d;
     for (int i = 0; i < count; i++) {
         const struct linear *l = uses[i].l;
         int64_t r = lora_rank(l);

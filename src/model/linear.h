@@ -20,10 +20,19 @@ struct linear_use {
 void linear_columns_forward(struct tape *t, const struct batch *b, const struct linear_use *uses, int count, int layer,
                             const float *x);
 
-/* to[T, hidden] = from + the whole output, summed over shards. x[T, in] is this shard's part of the input. to may be
- * from. */
-void linear_row_forward(struct tape *t, const struct batch *b, const struct linear *l, int layer, int slot, float *to,
-                        const float *from, const float *x, float *inner);
+/* A row-parallel layer at the end of a branch: to = from + its whole output. to may be from. */
+struct linear_row {
+    const struct linear *l;
+    int layer, slot;
+    const float *x; /* [T, in]: this shard's part of the input */
+    float *inner;   /* [T, r] */
+    const float *from;
+    float *to; /* both [T, hidden] */
+};
+
+/* The second waits for the sum over shards that the first has begun. */
+void linear_row_start(struct tape *t, const struct batch *b, const struct linear_row *r);
+void linear_row_finish(struct tape *t, const struct batch *b, const struct linear_row *r);
 
 /* Whether the way back reads the layer's input: for the gradient of its weight or of its adapter's A. */
 bool linear_reads_input(const struct linear *l);

@@ -109,7 +109,7 @@ void tape_save(struct tape *t, int layer, int64_t tokens)
     uint16_t *to = t->blocks[layer].saved;
     const int n = wide_of(list, t->m, &t->blocks[layer]);
     for (int i = 0; to && i < n; to += t->T * list[i++].width)
-        convert_f32_to_bf16(to, list[i].at, tokens * list[i].width);
+        convert_f32_to_bf16(to + t->first * list[i].width, list[i].at, tokens * list[i].width);
 }
 
 void tape_load(struct tape *t, int layer, int64_t tokens)
@@ -119,7 +119,12 @@ void tape_load(struct tape *t, int layer, int64_t tokens)
     const uint16_t *from = t->blocks[layer].saved;
     const int n = wide_of(list, t->m, &t->blocks[layer]);
     for (int i = 0; from && i < n; from += t->T * list[i++].width)
-        convert_bf16_to_f32(list[i].at, from, tokens * list[i].width);
+        convert_bf16_to_f32(list[i].at, from + t->first * list[i].width, tokens * list[i].width);
+}
+
+float *tape_output(const struct tape *t, int layer)
+{
+    return layer + 1 < t->m->config.layers ? t->blocks[layer + 1].x_in : t->x;
 }
 
 /* Every block of a training tape has an input of its own; the last `kept` have the rest of their own, too. */
@@ -185,6 +190,14 @@ static void make_scratch(struct tape *t, struct room *r)
     t->dinner = floats(r, T * max_i64(m->options.adapter.rank, 1));
 }
 
+static void make_halves(struct tape *t)
+{
+    t->halves = arena_alloc(&t->arena, 2, sizeof *t->halves);
+    t->halves_start = arena_alloc(&t->arena, (size_t)t->T + 1, sizeof *t->halves_start);
+    for (int i = 0; i < 2; i++)
+        t->halves[i].blocks = arena_alloc(&t->arena, (size_t)t->m->config.layers, sizeof *t->blocks);
+}
+
 size_t tape_bytes(const struct model *m, int64_t T, int kept)
 {
     struct tape t = {.m = m, .T = T, .kept = kept};
@@ -207,6 +220,8 @@ struct tape *tape_new(const struct model *m, int64_t T, int kept, struct err *e)
     make_blocks(t, t->blocks, &r);
     make_scratch(t, &r);
     t->position = r.failed ? NULL : arena_try(&t->arena, (size_t)T, sizeof(int32_t));
+    if (m->shard.count > 1)
+        make_halves(t);
     if (!t->position) {
         err_set(e, ERR_ENVIRONMENT,
                 "no memory for the activations of %lld tokens (%lld bytes were had); lower train.micro_batch_tokens or "

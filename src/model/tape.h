@@ -29,6 +29,11 @@ struct tape {
     struct block_tape *blocks;
     float *x; /* [T, hidden]: the residual stream after the last block */
 
+    struct tape *halves;   /* [2]: views of this one, of which each computes a part of a batch (halves.h); NULL: none */
+    int half;              /* of a view: which of the two; of a whole tape 0 */
+    int64_t first;         /* its row 0 is this row of what it views */
+    int32_t *halves_start; /* [T + 1]: where the documents of the second half start */
+
     /* scratch */
     float *n;                            /* [T, hidden]: a normed input */
     float *h;                            /* [T, F]: the MLP's inner activation */
@@ -53,5 +58,8 @@ int64_t tape_sum_width(const struct model *m);
  * where it is saved, and comes back. Otherwise it stays where it is. */
 void tape_save(struct tape *t, int layer, int64_t tokens);
 void tape_load(struct tape *t, int layer, int64_t tokens);
+
+/* Where the output of block `layer` goes: the next block's x_in, or the tape's x. */
+float *tape_output(const struct tape *t, int layer);
 
 #endif

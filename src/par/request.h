@@ -12,6 +12,8 @@ enum request_tag {
     TAG_WHOLE = 1,
     TAG_SLICE,
     TAG_RESULT,
+    TAG_FLIGHT,
+    TAG_FLIGHT_RESULT,
     TAG_GATHER,
     TAG_BUCKET,
     TAG_OWNED,

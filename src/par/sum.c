@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "par/combine.h"
 #include "par/exchange.h"
+#include "par/flight.h"
 #include "par/window.h"
 
 enum {
@@ -50,6 +51,31 @@ static void reduce(const struct comm *c, void *x, int64_t n, size_t element, com
 void sum_f32(const struct comm *c, float *x, int64_t n)
 {
     reduce(c, x, n, sizeof *x, combine_sum_f32);
+}
+
+bool sum_goes_on(const struct comm *c)
+{
+    return c->size > 1 && !window_of(c);
+}
+
+static bool flies(const struct comm *c, int64_t n)
+{
+    return sum_goes_on(c) && flight_takes(c, n);
+}
+
+void sum_start(const struct comm *c, int slot, float *x, int64_t n)
+{
+    ASSERT(n >= 0);
+    if (flies(c, n))
+        flight_start(flight_of(c, slot), x, n);
+    else
+        sum_f32(c, x, n);
+}
+
+void sum_finish(const struct comm *c, int slot)
+{
+    if (sum_goes_on(c))
+        flight_finish(flight_of(c, slot));
 }
 
 void sum_f64(const struct comm *c, double *x, int64_t n)

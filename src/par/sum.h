@@ -7,6 +7,7 @@
 #ifndef RETORT_PAR_SUM_H
 #define RETORT_PAR_SUM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "par/comm.h"
@@ -14,6 +15,16 @@
 /* x[n] becomes the sum over ranks. Temporary memory is kept between calls (grows to the largest n seen). */
 void sum_f32(const struct comm *c, float *x, int64_t n);
 void sum_f64(const struct comm *c, double *x, int64_t n);
+
+/* sum_f32 in two parts. Where messages carry it, it goes on in between, so that what the caller computes meanwhile
+ * hides it; inside a host it is over when sum_start returns. Between the two, x must not be touched. A communicator has
+ * so many slots, each for one sum at a time. */
+enum { SUM_SLOTS = 2 };
+void sum_start(const struct comm *c, int slot, float *x, int64_t n);
+void sum_finish(const struct comm *c, int slot);
+
+/* Collective. Whether a sum that has been started leaves the core to its caller. */
+bool sum_goes_on(const struct comm *c);
 
 /* Element-wise maximum: exact in any order. NaN if a rank has NaN there. */
 void max_f32(const struct comm *c, float *x, int64_t n);

@@ -133,16 +133,16 @@ static void test_rounding(void **state)
 
 /* A row's bits do not depend on what else is multiplied with it, nor a column's: blocks, strips and pieces may begin
  * anywhere. But few rows have a kernel of their own. */
-static void check_rows_alone(const struct fixture *f, int64_t rows, int64_t some)
+static void check_rows_alone(const struct fixture *f, enum precision precision, int64_t rows, int64_t some)
 {
     for (int64_t m = 0; m + some <= rows; m += 83) {
-        gemm_forward(PRECISION_F32, f->ref, f->ldy, f->x + m * f->ldx, f->ldx, f->w, some, false);
+        gemm_forward(precision, f->ref, f->ldy, f->x + m * f->ldx, f->ldx, f->w, some, false);
         for (int64_t i = 0; i < some; i++)
             assert_same("row", f->ref + i * f->ldy, f->out + (m + i) * f->ldy, f->rows, sizeof *f->ref);
     }
     for (int64_t n = 1; n < f->rows; n += 999) {
         const struct matrix part = {f->w_bf16 + n * f->cols, DTYPE_BF16, f->rows - n, f->cols, NULL};
-        gemm_forward(PRECISION_F32, f->ref, f->ldy, f->x, f->ldx, part, some, false);
+        gemm_forward(precision, f->ref, f->ldy, f->x, f->ldx, part, some, false);
         assert_same("columns", f->ref, f->out + n, f->rows - n, sizeof *f->ref);
     }
 }
@@ -155,11 +155,14 @@ static void test_rows_alone(void **state)
     struct fixture f;
     fixture_init(&f, M, N, K, DTYPE_BF16);
     assert_done(gemm_start(2, &e), &e);
-    run(&f, f.out, FORWARD, PRECISION_F32, false);
-    check_rows_alone(&f, M, FEW_ROWS + 1);
-    gemm_forward(PRECISION_F32, f.out, f.ldy, f.x, f.ldx, f.w, FEW_ROWS, false);
-    check_rows_alone(&f, FEW_ROWS, 1);
-    check_rows_alone(&f, FEW_ROWS, 3);
+    for (enum precision precision = PRECISION_F32; precision <= PRECISION_BF16; precision++) {
+        run(&f, f.out, FORWARD, precision, false);
+        check_rows_alone(&f, precision, M, FEW_ROWS + 1);
+        check_rows_alone(&f, precision, M, 101);
+        gemm_forward(precision, f.out, f.ldy, f.x, f.ldx, f.w, FEW_ROWS, false);
+        check_rows_alone(&f, precision, FEW_ROWS, 1);
+        check_rows_alone(&f, precision, FEW_ROWS, 3);
+    }
     gemm_stop();
     fixture_release(&f);
 }

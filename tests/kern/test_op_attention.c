@@ -52,6 +52,7 @@ static void fixture_init(struct fixture *f, const int32_t *start, int documents,
                                   .ldk = K * D + GAP,
                                   .ldv = K * D + GAP,
                                   .ldo = H * D + GAP,
+                                  .ldl = start[documents] + GAP,
                                   .scale = 1 / sqrtf((float)D)};
     f->q = random_floats(1, q_size(s), size);
     f->k = random_floats(2, k_size(s), size);
@@ -62,7 +63,7 @@ static void fixture_init(struct fixture *f, const int32_t *start, int documents,
     for (int i = 0; i < 4; i++) {
         *wide[i] = constant_floats(q_size(s), UNTOUCHED);
         *narrow[i] = constant_floats(k_size(s), UNTOUCHED);
-        *rows[i] = constant_floats(s->T * H, UNTOUCHED);
+        *rows[i] = constant_floats(s->ldl * H, UNTOUCHED);
     }
 }
 
@@ -110,7 +111,7 @@ static void compare(struct fixture *f)
     /* f32 sums over up to a thousand keys or queries: 1e-7 each, and the root of their number; bf16: half of 2^-8 */
     const bool bf16 = f->products != NULL;
     assert_close("out", f->out, f->out_ref, q_size(s), bf16 ? 4e-3 : 4e-6);
-    assert_close("lse", f->lse, f->lse_ref, s->T * s->H, 2e-6);
+    assert_close("lse", f->lse, f->lse_ref, s->ldl * s->H, 2e-6);
     assert_close("dq", f->dq, f->dq_ref, q_size(s), bf16 ? 1e-2 : 1e-5);
     assert_close("dk", f->dk, f->dk_ref, k_size(s), bf16 ? 1e-2 : 1e-5);
     assert_close("dv", f->dv, f->dv_ref, k_size(s), bf16 ? 4e-3 : 1e-5);
@@ -278,7 +279,7 @@ static void compare_threads(const struct block_bf16 *products)
         assert_done(gemm_start(threads, &e), &e);
         run(&many);
         assert_same("out", many.out, one.out, q_size(&one.s), sizeof(float));
-        assert_same("lse", many.lse, one.lse, one.s.T * 3, sizeof(float));
+        assert_same("lse", many.lse, one.lse, one.s.ldl * 3, sizeof(float));
         assert_same("dq", many.dq, one.dq, q_size(&one.s), sizeof(float));
         assert_same("dk", many.dk, one.dk, k_size(&one.s), sizeof(float));
         assert_same("dv", many.dv, one.dv, k_size(&one.s), sizeof(float));

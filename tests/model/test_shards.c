@@ -15,21 +15,24 @@
 #include "model/save.h"
 #include "model_maker.h"
 #include "par/agree.h"
+#include "par/window.h"
 
-enum { T = 40, ROWS = 17 };
+enum { T = 40, LONG = 700, ROWS = 17 };
 
 static char directory[64];
 static struct comm self;
 
 /* --- one batch --- */
 
-static uint32_t ids[T];
-static int32_t position[T], rows[ROWS];
-static const int32_t start[] = {0, 1, 9, 30, T};
-static uint64_t place[T];
+static uint32_t ids[LONG];
+static int32_t position[LONG], rows[ROWS];
+static const int32_t short_start[] = {0, 1, 9, 30, T}, long_start[] = {0, 1, 90, 301, LONG};
+static uint64_t place[LONG];
 
-static struct batch make_batch(uint64_t seed)
+/* tokens: T or LONG */
+static struct batch make_batch(uint64_t seed, int tokens)
 {
+    const int32_t *start = tokens == T ? short_start : long_start;
     struct rng r;
     rng_init(&r, seed, 0);
     for (int d = 0; d < 4; d++)
@@ -39,8 +42,8 @@ static struct batch make_batch(uint64_t seed)
             place[i] = 3ull << 32 | (uint64_t)i;
         }
     for (int i = 0; i < ROWS; i++)
-        rows[i] = 1 + 2 * i;
-    return (struct batch){.T = T,
+        rows[i] = 1 + (tokens - 4) / (ROWS - 1) * i;
+    return (struct batch){.T = tokens,
                           .documents = 4,
                           .ids = ids,
                           .position = position,
@@ -91,7 +94,7 @@ static void run_model(struct run *r, const struct model_options *o, const struct
     float *h = mem_array((size_t)(ROWS * d), sizeof *h), *dh = mem_array((size_t)(ROWS * d), sizeof *dh);
     float *dlogits = mem_array((size_t)(ROWS * V), sizeof *dlogits);
     r->logits = mem_array((size_t)(ROWS * V), sizeof *r->logits);
-    struct tape *t = tape_new(m, T, m->config.layers, &e);
+    struct tape *t = tape_new(m, b->T, m->config.layers, &e);
     assert_non_null(t);
     for (int repeat = 0; repeat < 2; repeat++) { /* gradients accumulate: the second time they double */
         struct batch now = *b;
@@ -237,7 +240,7 @@ static void check_case(const struct model_config *c, const struct model_options 
 {
     struct run part = {0}, whole = {0};
     write_model(c);
-    struct batch b = make_batch(1);
+    struct batch b = make_batch(1, T);
     run_model(&part, o, &world, &b);
     run_model(&whole, o, &self, &b);
     compare_logits(&part, &whole);
@@ -309,7 +312,7 @@ static void adapters(void **state)
 /* logits[ROWS, vocabulary of the shard] of the model in `directory`; returns how many. */
 static int64_t logits_of(const struct model_options *o, float **logits)
 {
-    struct batch b = make_batch(1);
+    struct batch b = make_batch(1, T);
     struct err e = {0};
     struct model *m;
     b.place = NULL;
@@ -358,7 +361,7 @@ static void bf16_gradients(void **state)
         struct model_config c;
         model_maker_config(&c, families[f]);
         write_model(&c);
-        struct batch b = make_batch(1);
+        struct batch b = make_batch(1, T);
         struct model_options o = train_all;
         struct run full, half;
         b.place = NULL;
@@ -397,6 +400,47 @@ static void forward_only(void **state)
         mem_free(packed);
         comm_barrier(&world);
     }
+}
+
+static void same_bits(const struct model_options *o, const struct comm *apart)
+{
+    struct run together, in_halves;
+    const struct batch b = make_batch(1, LONG);
+    run_model(&together, o, &world, &b);
+    run_model(&in_halves, o, apart, &b);
+    const struct model *m = together.m;
+    const int64_t V = m->shard.vocab.end - m->shard.vocab.first;
+    assert_memory_equal(together.logits, in_halves.logits, (size_t)(ROWS * V) * sizeof(float));
+    assert_memory_equal(m->gradient, in_halves.m->gradient, (size_t)m->trainable_count * sizeof(float));
+    end_run(&together);
+    end_run(&in_halves);
+}
+
+/* Shards that reach each other by messages compute a batch in two halves, and hide their sums behind products: nobody
+ * sees that from the numbers. */
+static void halves(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"llama", "qwen2", "qwen3"};
+    static const char *all[] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+    struct comm apart;
+    comm_duplicate(&apart, &world);
+    window_refuse(&apart);
+    for (int i = 0; i < 6; i++) {
+        struct model_config c;
+        model_maker_config(&c, families[i / 2]);
+        write_model(&c);
+        struct model_options o = {
+            .precision = i % 2 ? PRECISION_BF16 : PRECISION_F32, .train_base = true, .positions = LONG};
+        same_bits(&o, &apart);
+        o.train_base = false;
+        o.train_adapter = true;
+        o.dropout = 0.25f;
+        o.adapter = (struct adapter_config){.rank = 5, .alpha = 8, .targets = (char **)all, .target_count = 7};
+        same_bits(&o, &apart);
+        comm_barrier(&world);
+    }
+    comm_free(&apart);
 }
 
 static void too_many_shards(void **state)
@@ -462,6 +506,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(adapters),
         cmocka_unit_test(bf16_operands),
         cmocka_unit_test(forward_only),
+        cmocka_unit_test(halves),
         cmocka_unit_test(bf16_gradients),
         cmocka_unit_test(too_many_shards),
         cmocka_unit_test(a_weight_that_is_no_number),

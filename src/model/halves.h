@@ -1,0 +1,19 @@
+/* A batch in two halves, cut between documents, so that one half computes while the other one's sums over shards are on
+ * their way. Every row's bits are the same as in one piece: no row is computed from another document's. Private to
+ * src/model. */
+#ifndef RETORT_MODEL_HALVES_H
+#define RETORT_MODEL_HALVES_H
+
+#include "model/tape.h"
+
+/* A part of a batch, and the view of its tape in which it is computed. */
+struct half {
+    struct tape *t;
+    struct batch b;
+};
+
+/* Cuts b where that hides something: shards on several hosts, bf16, and enough rows on either side. Returns how many
+ * parts there are; of one it is t and b themselves. They are good until the next call for the tape. */
+int halves_cut(struct half halves[2], struct tape *t, const struct batch *b);
+
+#endif
