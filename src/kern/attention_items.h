@@ -11,7 +11,7 @@
 #include "kern/threads.h"
 
 /* Tokens of a block, and the widest head. */
-enum { BLOCK = 64, MOST_D = 256 };
+enum { BLOCK = ATTENTION_BLOCK, MOST_D = 256 };
 
 /* All (document, head, block) of documents [document, end) in this order, numbered from 0. A thread draws tickets and
  * walks on to each; nothing is allocated. */
@@ -51,6 +51,12 @@ static inline bool walk_to(struct walk *w, int64_t ticket, int *head, int64_t *b
     *head = (int)(item / w->blocks);
     *block = item % w->blocks;
     return true;
+}
+
+/* Whether the block's tokens are only read by others: they stand before row 0. */
+static inline bool walk_past(const struct walk *w, int64_t block)
+{
+    return w->first + block * BLOCK < 0;
 }
 
 static inline int64_t ticket_draw(int64_t *next)

@@ -160,7 +160,8 @@ void KERNEL(attention_f32_forward)(float *out, float *lse, const float *q, const
         int head;
         int64_t block;
         while (walk_to(&w, ticket_draw(&next), &head, &block))
-            forward_item(out, lse, q, k, v, &w, head, block);
+            if (!walk_past(&w, block))
+                forward_item(out, lse, q, k, v, &w, head, block);
     }
 }
 

@@ -15,10 +15,14 @@
 
 #include "kern/gemm.h"
 
+/* Tokens that are computed together, counted from the start of their document. */
+enum { ATTENTION_BLOCK = 64 };
+
 struct attention_shape {
     int64_t T;
     int documents;
-    const int32_t *start; /* [documents + 1] */
+    const int32_t *start; /* [documents + 1]; forward takes a first document that starts at a negative multiple of
+                             ATTENTION_BLOCK: what stands before row 0 of k and v is read, and nothing of it computed */
     int H, K, D;          /* D <= 256 */
     const int32_t *kv_of; /* [H]; each of the K is somebody's */
     int64_t ldq, ldk, ldv, ldo;

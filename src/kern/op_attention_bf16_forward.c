@@ -214,7 +214,8 @@ void KERNEL(attention_bf16_forward)(const struct block_bf16 *x, float *out, floa
             f.s = s;
             w = walk_init(s, s->H, document, end);
             while (walk_to(&w, ticket_draw(&next), &head, &block))
-                forward_item(&f, out, lse, q, &w, head, block);
+                if (!walk_past(&w, block))
+                    forward_item(&f, out, lse, q, &w, head, block);
         }
     }
     omp_set_num_threads(before);

@@ -1,10 +1,9 @@
 #include "model/halves.h"
 
-#include <stdlib.h>
-
+#include "kern/op_attention.h"
 #include "par/sum.h"
 
-/* Products of fewer rows are slower by more than a sum takes. */
+/* Products of fewer rows are slower by more than a sum takes (the cut may be a block from the middle). */
 enum { FEWEST_ROWS = 256 };
 
 static int64_t width(struct range r)
@@ -64,42 +63,48 @@ static struct tape *view(struct tape *t, int half, int64_t row)
 
 /* --- the cut --- */
 
-static int64_t imbalance(const struct batch *b, int document)
+/* The document that row is in. */
+static int document_of(const struct batch *b, int64_t row)
 {
-    return llabs(b->T - 2 * (int64_t)b->start[document]);
+    int d = 0;
+    while (b->start[d + 1] <= row)
+        d++;
+    return d;
 }
 
-/* The document that begins nearest to the middle. */
-static int middle_document(const struct batch *b)
+/* Near the middle, where attention begins a block anyway. */
+static int64_t row_of_cut(const struct batch *b)
 {
-    int best = 0;
-    for (int d = 1; d < b->documents; d++)
-        if (imbalance(b, d) < imbalance(b, best))
-            best = d;
-    return best;
+    const int64_t middle = b->T / 2;
+    const int d = document_of(b, middle);
+    return b->start[d] + (middle - b->start[d]) / ATTENTION_BLOCK * ATTENTION_BLOCK;
 }
 
-static struct batch first_half(const struct batch *b, int documents)
+/* start: room for what the half needs; returns what is left. */
+static int32_t *first_half(struct batch *h, const struct batch *b, int64_t row, int32_t *start)
 {
-    struct batch h = *b;
-    h.T = b->start[documents];
-    h.documents = documents;
-    return h;
+    *h = *b;
+    h->T = row;
+    h->documents = document_of(b, row - 1) + 1;
+    h->start = start;
+    for (int d = 0; d < h->documents; d++)
+        *start++ = b->start[d];
+    *start++ = (int32_t)row;
+    return start;
 }
 
-static struct batch second_half(const struct batch *b, int document, int32_t *start)
+static void second_half(struct batch *h, const struct batch *b, int64_t row, int32_t *start)
 {
-    const int32_t row = b->start[document];
-    struct batch h = *b;
-    h.T = b->T - row;
-    h.documents = b->documents - document;
-    h.ids = b->ids + row;
-    h.position = b->position + row;
-    h.place = b->place ? b->place + row : NULL;
+    const int document = document_of(b, row);
+    *h = *b;
+    h->T = b->T - row;
+    h->documents = b->documents - document;
+    h->ids = b->ids + row;
+    h->position = b->position + row;
+    h->place = b->place ? b->place + row : NULL;
+    h->start = start;
     for (int d = document; d <= b->documents; d++)
-        start[d - document] = b->start[d] - row;
-    h.start = start;
-    return h;
+        *start++ = b->start[d] - (int32_t)row;
 }
 
 /* Products of bf16 give a row the same bits whatever is multiplied with it, OpenBLAS in f32 does not: and numbers must
@@ -111,13 +116,13 @@ static bool may_cut(const struct tape *t)
 
 int halves_cut(struct half halves[2], struct tape *t, const struct batch *b)
 {
-    const int document = middle_document(b);
-    const int64_t row = b->start[document];
-    if (!may_cut(t) || row < FEWEST_ROWS || b->T - row < FEWEST_ROWS) {
+    if (!may_cut(t) || b->T < 2 * (FEWEST_ROWS + ATTENTION_BLOCK)) {
         halves[0] = (struct half){t, *b};
         return 1;
     }
-    halves[0] = (struct half){view(t, 0, 0), first_half(b, document)};
-    halves[1] = (struct half){view(t, 1, row), second_half(b, document, t->halves_start)};
+    const int64_t row = row_of_cut(b);
+    halves[0].t = view(t, 0, 0);
+    halves[1].t = view(t, 1, row);
+    second_half(&halves[1].b, b, row, first_half(&halves[0].b, b, row, t->halves_start));
     return 2;
 }

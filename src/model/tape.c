@@ -193,7 +193,7 @@ static void make_scratch(struct tape *t, struct room *r)
 static void make_halves(struct tape *t)
 {
     t->halves = arena_alloc(&t->arena, 2, sizeof *t->halves);
-    t->halves_start = arena_alloc(&t->arena, (size_t)t->T + 1, sizeof *t->halves_start);
+    t->halves_start = arena_alloc(&t->arena, (size_t)t->T + 3, sizeof *t->halves_start);
     for (int i = 0; i < 2; i++)
         t->halves[i].blocks = arena_alloc(&t->arena, (size_t)t->m->config.layers, sizeof *t->blocks);
 }

@@ -32,7 +32,7 @@ struct tape {
     struct tape *halves;   /* [2]: views of this one, of which each computes a part of a batch (halves.h); NULL: none */
     int half;              /* of a view: which of the two; of a whole tape 0 */
     int64_t first;         /* its row 0 is this row of what it views */
-    int32_t *halves_start; /* [T + 1]: where the documents of the second half start */
+    int32_t *halves_start; /* [T + 3]: where the documents of both halves start */
 
     /* scratch */
     float *n;                            /* [T, hidden]: a normed input */

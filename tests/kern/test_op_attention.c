@@ -296,6 +296,53 @@ static void test_threads(void **state)
     compare_threads(&block_bf16_ref);
 }
 
+/* The rows from `row` on by themselves, of which the first belong to a document that began before them. */
+static void compare_rest(struct fixture *f, int row, int document)
+{
+    int32_t start[8];
+    struct attention_shape rest = f->s;
+    for (int n = document; n <= f->s.documents; n++)
+        start[n - document] = f->s.start[n] - row;
+    rest.T -= row;
+    rest.documents -= document;
+    rest.start = start;
+    const struct attention_shape *s = &rest;
+    float *out = constant_floats(q_size(&f->s), UNTOUCHED), *lse = constant_floats(f->s.ldl * f->s.H, UNTOUCHED);
+    const float *q = f->q + row * s->ldq, *k = f->k + row * s->ldk, *v = f->v + row * s->ldv;
+    if (f->products)
+        attention_bf16_forward(f->products, out + row * s->ldo, lse + row, q, k, v, s);
+    else
+        attention_forward(out + row * s->ldo, lse + row, q, k, v, s);
+    assert_same("out", out + row * s->ldo, f->out + row * s->ldo, s->T * s->ldo, sizeof(float));
+    for (int h = 0; h < s->H; h++)
+        assert_same("lse", lse + h * s->ldl + row, f->lse + h * s->ldl + row, s->T, sizeof(float));
+    for (int64_t i = 0; i < row * s->ldo; i++)
+        assert_true(out[i] == UNTOUCHED);
+    mem_free(out);
+    mem_free(lse);
+}
+
+static void test_rest_of_a_document(void **state)
+{
+    (void)state;
+    static const int32_t start[] = {0, 30, 300, 700}, kv_of[] = {0, 0, 1};
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        struct err e = {0};
+        struct fixture f;
+        fixture_init(&f, start, 3, 3, 2, 24, kv_of, 2);
+        if (bf16)
+            use_bf16(&f, &block_bf16_ref);
+        assert_done(gemm_start(2, &e), &e);
+        run(&f);
+        compare_rest(&f, 30, 1);
+        compare_rest(&f, 30 + 64, 1);
+        compare_rest(&f, 30 + 4 * 64, 1);
+        compare_rest(&f, 300 + 6 * 64, 2);
+        gemm_stop();
+        fixture_release(&f);
+    }
+}
+
 static void test_decode(void **state)
 {
     (void)state;
@@ -319,7 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),   cmocka_unit_test(test_large_scores), cmocka_unit_test(test_no_tokens),
         cmocka_unit_test(test_products), cmocka_unit_test(test_company),      cmocka_unit_test(test_gradient),
-        cmocka_unit_test(test_threads),  cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_threads),  cmocka_unit_test(test_decode),       cmocka_unit_test(test_rest_of_a_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
