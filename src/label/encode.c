@@ -28,6 +28,21 @@ struct share {
     uint32_t heads, draws;
 };
 
+/* The lists of one shard, as shard 0 walks through them. */
+struct lists {
+    const struct share *shares;
+    const uint32_t *head_ids, *tail_ids;
+    const float *head_p;
+};
+
+/* The entries of one label, of all shards; shards hold ascending ranges of ids. */
+struct merged {
+    uint32_t *head_ids, *tail_ids;
+    float *head_p;
+    size_t head_room, head_p_room, tail_room;
+    size_t heads, tails;
+};
+
 struct encoder {
     struct label_spec spec;
     const struct comm *shards;
@@ -41,6 +56,8 @@ struct encoder {
     struct rows rows;
     double *points; /* [rows, draws] of `random` */
     size_t points_room;
+    int64_t *draws; /* [3, rows]: a row's first draw on this shard, how many, where their ids begin */
+    size_t draws_room;
 
     /* of the sequence so far */
     struct outline *outlines; /* [labels] */
@@ -49,6 +66,13 @@ struct encoder {
     float *head_p;
     size_t labels, heads, tails;
     size_t outline_room, share_room, head_room, head_p_room, tail_room;
+
+    /* on their way into the record */
+    void *mine, *all; /* what this shard sends; shard 0: what all sent */
+    size_t mine_room, all_room;
+    size_t *offsets;     /* [shards + 1] */
+    struct lists *lists; /* [shards] */
+    struct merged merged;
 };
 
 struct encoder *encoder_new(const struct label_spec *spec, const struct comm *shards, int64_t first, int64_t V,
@@ -62,6 +86,8 @@ struct encoder *encoder_new(const struct label_spec *spec, const struct comm *sh
     n->V = V;
     n->allowed = allowed;
     n->writer = record_writer_new(spec);
+    n->offsets = mem_array((size_t)shards->size + 1, sizeof *n->offsets);
+    n->lists = mem_array((size_t)shards->size, sizeof *n->lists);
     return n;
 }
 
@@ -77,6 +103,14 @@ void encoder_free(struct encoder *n)
     mem_free(n->head_ids);
     mem_free(n->head_p);
     mem_free(n->tail_ids);
+    mem_free(n->draws);
+    mem_free(n->mine);
+    mem_free(n->all);
+    mem_free(n->offsets);
+    mem_free(n->lists);
+    mem_free(n->merged.head_ids);
+    mem_free(n->merged.head_p);
+    mem_free(n->merged.tail_ids);
     mem_free(n);
 }
 
@@ -217,8 +251,8 @@ static void share_draws(struct encoder *n, const struct outline *outlines, struc
 static void take_draws(struct encoder *n, const struct outline *outlines, struct share *shares)
 {
     const struct rows *r = &n->rows;
-    int64_t *first = mem_array(3 * (size_t)r->count, sizeof *first), *count = first + r->count,
-            *begin = count + r->count;
+    n->draws = list_reserve(n->draws, &n->draws_room, 3 * (size_t)r->count, sizeof *n->draws);
+    int64_t *first = n->draws, *count = first + r->count, *begin = count + r->count;
     share_draws(n, outlines, shares, first, count);
     n->tails = lay_out(begin, count, r->count, n->tails);
     n->tail_ids = list_reserve(n->tail_ids, &n->tail_room, n->tails, sizeof *n->tail_ids);
@@ -227,7 +261,6 @@ static void take_draws(struct encoder *n, const struct outline *outlines, struct
         const struct draws d = draws_of_row(n, row, &outlines[row]);
         row_take_draws(r, row, &d, first[row], first[row] + count[row], (uint32_t)n->first, n->tail_ids + begin[row]);
     }
-    mem_free(first);
 }
 
 /* --- rows --- */
@@ -279,28 +312,22 @@ void encoder_rows(struct encoder *n, float *logits, int64_t ld, const int32_t *p
 
 /* --- the record --- */
 
-/* What a shard sends: shares, head ids, head p, drawn ids, one behind the other. */
-static void *pack(const struct encoder *n, size_t *size)
+/* n->mine, what a shard sends: shares, head ids, head p, drawn ids, one behind the other. Returns its size. */
+static size_t pack(struct encoder *n)
 {
     const size_t parts[] = {n->labels * sizeof *n->shares, n->heads * sizeof *n->head_ids, n->heads * sizeof *n->head_p,
                             n->tails * sizeof *n->tail_ids};
     const void *const from[] = {n->shares, n->head_ids, n->head_p, n->tail_ids};
-    *size = parts[0] + parts[1] + parts[2] + parts[3];
-    char *bytes = mem_alloc(*size), *at = bytes;
+    const size_t size = parts[0] + parts[1] + parts[2] + parts[3];
+    n->mine = list_reserve(n->mine, &n->mine_room, size, 1);
+    char *at = n->mine;
     for (int i = 0; i < 4; i++) {
         if (parts[i])
             memcpy(at, from[i], parts[i]);
         at += parts[i];
     }
-    return bytes;
+    return size;
 }
-
-/* The lists of one shard, as shard 0 walks through them. */
-struct lists {
-    const struct share *shares;
-    const uint32_t *head_ids, *tail_ids;
-    const float *head_p;
-};
 
 static struct lists unpack(const void *bytes, size_t labels)
 {
@@ -313,14 +340,6 @@ static struct lists unpack(const void *bytes, size_t labels)
     l.tail_ids = (const uint32_t *)(l.head_p + heads);
     return l;
 }
-
-/* The entries of one label, of all shards; shards hold ascending ranges of ids. */
-struct merged {
-    uint32_t *head_ids, *tail_ids;
-    float *head_p;
-    size_t head_room, head_p_room, tail_room;
-    size_t heads, tails;
-};
 
 static void merge_share(struct merged *m, struct lists *l)
 {
@@ -341,27 +360,24 @@ static void merge_share(struct merged *m, struct lists *l)
     l->tail_ids += s.draws;
 }
 
-static void write_labels(struct encoder *n, struct lists *lists)
+static void write_labels(struct encoder *n)
 {
-    struct merged m = {0};
+    struct merged *m = &n->merged;
     for (size_t i = 0; i < n->labels; i++) {
         const struct outline *o = &n->outlines[i];
-        m.heads = m.tails = 0;
+        m->heads = m->tails = 0;
         for (int s = 0; s < n->shards->size; s++)
-            merge_share(&m, &lists[s]);
+            merge_share(m, &n->lists[s]);
         record_writer_add(n->writer, &(struct label_entries){.position = o->position,
-                                                             .head_count = (int64_t)m.heads,
-                                                             .tail_count = (int64_t)m.tails,
-                                                             .head_ids = m.head_ids,
-                                                             .head_p = m.head_p,
-                                                             .tail_ids = m.tail_ids,
+                                                             .head_count = (int64_t)m->heads,
+                                                             .tail_count = (int64_t)m->tails,
+                                                             .head_ids = m->head_ids,
+                                                             .head_p = m->head_p,
+                                                             .tail_ids = m->tail_ids,
                                                              .tail_mass = o->tail_mass,
                                                              .tail_q = o->tail_q,
                                                              .entropy = o->entropy});
     }
-    mem_free(m.head_ids);
-    mem_free(m.head_p);
-    mem_free(m.tail_ids);
 }
 
 /* Beyond that, f16 has infinity alone. */
@@ -383,28 +399,17 @@ void encoder_hidden(struct encoder *n, const float *h, int64_t rows)
     }
 }
 
-static void *write_record(struct encoder *n, const char *all, const size_t *offsets, size_t *size)
-{
-    struct lists *lists = mem_array((size_t)n->shards->size, sizeof *lists);
-    for (int s = 0; s < n->shards->size; s++)
-        lists[s] = unpack(all + offsets[s], n->labels);
-    write_labels(n, lists);
-    mem_free(lists);
-    return record_writer_finish(n->writer, size);
-}
-
 static void *gather_record(struct encoder *n, size_t *size)
 {
-    size_t mine_size, *offsets = mem_array((size_t)n->shards->size + 1, sizeof *offsets);
-    void *mine = pack(n, &mine_size), *all = NULL, *record = NULL;
-    gather_bytes(n->shards, mine, mine_size, &all, offsets, 0);
-    mem_free(mine);
+    const size_t mine = pack(n);
+    gather_bytes(n->shards, n->mine, mine, &n->all, &n->all_room, n->offsets, 0);
     *size = 0;
-    if (n->shards->rank == 0)
-        record = write_record(n, all, offsets, size);
-    mem_free(all);
-    mem_free(offsets);
-    return record;
+    if (n->shards->rank != 0)
+        return NULL;
+    for (int s = 0; s < n->shards->size; s++)
+        n->lists[s] = unpack((const char *)n->all + n->offsets[s], n->labels);
+    write_labels(n);
+    return record_writer_finish(n->writer, size);
 }
 
 void *encoder_finish(struct encoder *n, size_t *size)

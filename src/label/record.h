@@ -73,6 +73,15 @@ void *record_writer_finish(struct record_writer *w, size_t *size);
 int record_decode(const void *bytes, size_t size, const struct label_spec *spec, uint64_t seq_id, uint64_t input_hash,
                   uint32_t vocabulary, struct label_set *out, struct err *e);
 
+/* The same for who reads many: what decoding needs is kept from one record to the next, and set, which is zeroed or has
+ * been read before, keeps its memory where that suffices. After an error it is empty. */
+struct record_reader;
+struct record_reader *record_reader_new(void);
+void record_reader_free(struct record_reader *r);
+int record_reader_decode(struct record_reader *r, const void *bytes, size_t size, const struct label_spec *spec,
+                         uint64_t seq_id, uint64_t input_hash, uint32_t vocabulary, struct label_set *set,
+                         struct err *e);
+
 /* The identity of a record without decoding its body (inspect); sizes and crc are checked. */
 struct record_info {
     uint64_t seq_id, input_hash, raw_size, packed_size;

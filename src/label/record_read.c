@@ -15,11 +15,17 @@
 /* One zstd block of at least 4 bytes gives at most 128 KiB: what claims more is no record, whatever its header says. */
 enum { ZSTD_MOST_EXPANSION = (128 << 10) / 4 };
 
+struct record_reader {
+    ZSTD_DCtx *zstd;
+    unsigned char *raw; /* a body, decompressed */
+    size_t room;
+};
+
 struct reader {
+    struct record_reader *kept;
     struct record_header header;
     const struct label_spec *spec;
     uint32_t vocabulary;
-    unsigned char *raw;
     struct column_shape shape[COLUMNS];
     const unsigned char *planes[COLUMNS];
     uint64_t next[COLUMNS]; /* first number not yet read of the columns that have several in a label */
@@ -101,6 +107,16 @@ static int check_identity(const struct reader *r, uint64_t seq_id, uint64_t inpu
 
 /* --- the body --- */
 
+static int reserve(struct record_reader *k, uint64_t bytes)
+{
+    if (bytes <= k->room)
+        return 0;
+    mem_free_large(k->raw, k->room);
+    k->raw = mem_try(bytes);
+    k->room = k->raw ? bytes : 0;
+    return k->raw ? 0 : -1;
+}
+
 static int unpack(struct reader *r, const unsigned char *body, struct err *e)
 {
     const struct record_header *h = &r->header;
@@ -109,14 +125,12 @@ static int unpack(struct reader *r, const unsigned char *body, struct err *e)
         return refuse(r, e, "its sizes contradict each other");
     if (raw / ZSTD_MOST_EXPANSION > h->packed_size || ZSTD_getFrameContentSize(body, h->packed_size) != raw)
         return refuse(r, e, "its body is no zstd frame of the size that it should have");
-    r->raw = mem_try(raw);
-    if (!r->raw)
+    if (reserve(r->kept, raw))
         return err_set(e, ERR_ENVIRONMENT, "label record of sequence %#llx: no memory for its %llu bytes",
                        (unsigned long long)h->seq_id, (unsigned long long)raw);
-    const size_t got = ZSTD_decompress(r->raw, raw, body, h->packed_size);
-    if (got != raw)
+    if (ZSTD_decompressDCtx(r->kept->zstd, r->kept->raw, raw, body, h->packed_size) != raw)
         return refuse(r, e, "its body cannot be decompressed");
-    const unsigned char *at = r->raw;
+    const unsigned char *at = r->kept->raw;
     for (int i = 0; i < COLUMNS; i++) {
         r->planes[i] = at;
         at += r->shape[i].count * (uint64_t)r->shape[i].width;
@@ -276,18 +290,30 @@ static int no_memory(const struct reader *r, uint64_t entries, struct err *e)
                    (unsigned long long)r->header.seq_id, (unsigned long long)entries);
 }
 
-static int allocate(struct reader *r, struct label_set *set, struct err *e)
+/* first, tail and entropy, in front of `entries` of so many bytes. No overflow: a number takes at least 2 bytes of the
+ * raw body, and that is in memory. */
+static int allocate(struct reader *r, struct label_set *set, uint64_t entries, size_t each, struct err *e)
 {
-    const uint64_t labels = r->header.labels, entries = r->header.head_entries + r->header.tail_ids;
-    /* no overflow: a number takes at least 2 bytes of the raw body, and that is in memory */
-    set->memory_size =
-        (labels + 1) * sizeof *r->first + 2 * labels * sizeof(float) + entries * (sizeof *r->ids + sizeof *r->p);
-    set->memory = mem_try(set->memory_size);
-    if (!set->memory)
-        return no_memory(r, entries, e);
+    const uint64_t labels = r->header.labels;
+    const size_t need = (labels + 1) * sizeof *r->first + 2 * labels * sizeof(float) + entries * each;
+    if (need > set->memory_size) {
+        label_set_release(set);
+        set->memory = mem_try(need);
+        if (!set->memory)
+            return no_memory(r, entries, e);
+        set->memory_size = need;
+    }
     r->first = set->memory;
     r->tail = (float *)(r->first + labels + 1);
     r->entropy = r->tail + labels;
+    return 0;
+}
+
+static int allocate_entries(struct reader *r, struct label_set *set, struct err *e)
+{
+    const uint64_t labels = r->header.labels, entries = r->header.head_entries + r->header.tail_ids;
+    if (allocate(r, set, entries, sizeof *r->ids + sizeof *r->p, e))
+        return -1;
     r->p = r->entropy + labels;
     r->ids = (uint32_t *)(r->p + entries);
     return 0;
@@ -300,13 +326,10 @@ static int read_hidden(struct reader *r, struct label_set *set, struct err *e)
     const uint64_t labels = h->labels, elements = h->head_entries;
     if (elements != labels * h->parameter || h->tail_ids)
         return refuse(r, e, "its sizes contradict each other");
-    set->memory_size = (labels + 1) * sizeof *r->first + 2 * labels * sizeof(float) + elements * sizeof *r->hidden;
-    set->memory = mem_try(set->memory_size); /* of zeros */
-    if (!set->memory)
-        return no_memory(r, elements, e);
-    r->first = set->memory;
-    r->tail = (float *)(r->first + labels + 1);
-    r->entropy = r->tail + labels;
+    if (allocate(r, set, elements, sizeof *r->hidden, e))
+        return -1;
+    memset(r->first, 0, (labels + 1) * sizeof *r->first);
+    memset(r->tail, 0, 2 * labels * sizeof *r->tail); /* and the entropy behind it */
     r->hidden = r->entropy + labels;
     for (uint64_t i = 0; i < elements; i++) {
         r->hidden[i] = (float)head_value(r, i);
@@ -321,7 +344,7 @@ static int read_labels(struct reader *r, struct label_set *set, struct err *e)
     const struct record_header *h = &r->header;
     if (h->kind == LABEL_HIDDEN)
         return read_hidden(r, set, e);
-    if (allocate(r, set, e))
+    if (allocate_entries(r, set, e))
         return -1;
     for (int64_t label = 0; label < h->labels; label++)
         if (read_label(r, label, e))
@@ -332,32 +355,72 @@ static int read_labels(struct reader *r, struct label_set *set, struct err *e)
     return 0;
 }
 
+struct record_reader *record_reader_new(void)
+{
+    struct record_reader *r = mem_alloc(sizeof *r);
+    r->zstd = ZSTD_createDCtx();
+    if (!r->zstd)
+        mem_exhausted(0);
+    return r;
+}
+
+void record_reader_free(struct record_reader *r)
+{
+    if (!r)
+        return;
+    ZSTD_freeDCtx(r->zstd);
+    mem_free_large(r->raw, r->room);
+    mem_free(r);
+}
+
+/* What has been read, in the memory that the set has. */
+static void fill_set(struct label_set *set, const struct reader *r)
+{
+    *set = (struct label_set){
+        .seq_id = r->header.seq_id,
+        .input_hash = r->header.input_hash,
+        .kind = r->spec->kind,
+        .temperature = r->spec->temperature,
+        .tokens = (int)r->header.tokens,
+        .labels = (int)r->header.labels,
+        .first = r->first,
+        .ids = r->ids,
+        .p = r->p,
+        .tail = r->tail,
+        .entropy = r->entropy,
+        .hidden = r->hidden,
+        .width = r->spec->hidden,
+        .memory = set->memory,
+        .memory_size = set->memory_size,
+    };
+}
+
+int record_reader_decode(struct record_reader *kept, const void *bytes, size_t size, const struct label_spec *spec,
+                         uint64_t seq_id, uint64_t input_hash, uint32_t vocabulary, struct label_set *set,
+                         struct err *e)
+{
+    struct reader r = {.kept = kept, .spec = spec, .vocabulary = vocabulary};
+    record_levels(r.level, spec);
+    if (record_header_read(&r.header, bytes, size, true, e) || check_spec(&r, e) ||
+        check_identity(&r, seq_id, input_hash, e) ||
+        unpack(&r, (const unsigned char *)bytes + RECORD_HEADER_BYTES, e) || read_labels(&r, set, e)) {
+        label_set_release(set);
+        return -1;
+    }
+    fill_set(set, &r);
+    return 0;
+}
+
 int record_decode(const void *bytes, size_t size, const struct label_spec *spec, uint64_t seq_id, uint64_t input_hash,
                   uint32_t vocabulary, struct label_set *out, struct err *e)
 {
-    struct reader r = {.spec = spec, .vocabulary = vocabulary};
-    struct label_set set = {.seq_id = seq_id, .input_hash = input_hash, .kind = spec->kind};
-    record_levels(r.level, spec);
-    const bool failed = record_header_read(&r.header, bytes, size, true, e) || check_spec(&r, e) ||
-                        check_identity(&r, seq_id, input_hash, e) ||
-                        unpack(&r, (const unsigned char *)bytes + RECORD_HEADER_BYTES, e) || read_labels(&r, &set, e);
-    mem_free_large(r.raw, r.header.raw_size);
-    if (failed) {
-        label_set_release(&set);
-        return -1;
-    }
-    set.temperature = spec->temperature;
-    set.tokens = (int)r.header.tokens;
-    set.labels = (int)r.header.labels;
-    set.first = r.first;
-    set.ids = r.ids;
-    set.p = r.p;
-    set.tail = r.tail;
-    set.entropy = r.entropy;
-    set.hidden = r.hidden;
-    set.width = spec->hidden;
-    *out = set;
-    return 0;
+    struct record_reader *r = record_reader_new();
+    struct label_set set = {0};
+    const int rc = record_reader_decode(r, bytes, size, spec, seq_id, input_hash, vocabulary, &set, e);
+    record_reader_free(r);
+    if (!rc)
+        *out = set;
+    return rc;
 }
 
 static int read_info(const void *bytes, size_t size, bool crc, struct record_info *info, struct err *e)

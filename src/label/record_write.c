@@ -23,6 +23,8 @@ struct record_writer {
         size_t count, room;
     } columns[COLUMNS];
     ZSTD_CCtx *zstd;
+    unsigned char *raw, *packed; /* the body before and after compression */
+    size_t raw_room, packed_room;
 };
 
 struct record_writer *record_writer_new(const struct label_spec *spec)
@@ -44,6 +46,8 @@ void record_writer_free(struct record_writer *w)
     for (int i = 0; i < COLUMNS; i++)
         mem_free(w->columns[i].v);
     ZSTD_freeCCtx(w->zstd);
+    mem_free(w->raw);
+    mem_free(w->packed);
     mem_free(w);
 }
 
@@ -178,30 +182,31 @@ static unsigned char *put_planes(unsigned char *at, const struct codes *c, int w
     return at;
 }
 
-/* The body before compression, of header.raw_size bytes. */
-static unsigned char *raw_body(struct record_writer *w)
+/* w->raw: the body before compression, of header.raw_size bytes. */
+static void make_body(struct record_writer *w)
 {
     struct column_shape shape[COLUMNS];
     w->header.head_entries = w->columns[w->spec.kind == LABEL_HIDDEN ? COLUMN_HEAD_VALUE : COLUMN_HEAD_ID].count;
     w->header.tail_ids = w->columns[COLUMN_TAIL_ID].count;
     ASSERT(record_columns(shape, &w->header, &w->header.raw_size));
-    unsigned char *raw = mem_alloc(w->header.raw_size), *at = raw;
+    w->raw = list_reserve(w->raw, &w->raw_room, w->header.raw_size, 1);
+    unsigned char *at = w->raw;
     for (int i = 0; i < COLUMNS; i++)
         at = put_planes(at, &w->columns[i], shape[i].width);
-    ASSERT((uint64_t)(at - raw) == w->header.raw_size);
-    return raw;
+    ASSERT((uint64_t)(at - w->raw) == w->header.raw_size);
 }
 
 void *record_writer_finish(struct record_writer *w, size_t *size)
 {
-    unsigned char *raw = raw_body(w);
+    make_body(w);
     const size_t bound = ZSTD_compressBound(w->header.raw_size);
-    unsigned char *bytes = mem_alloc(RECORD_HEADER_BYTES + bound), *body = bytes + RECORD_HEADER_BYTES;
-    w->header.packed_size = ZSTD_compressCCtx(w->zstd, body, bound, raw, w->header.raw_size, ZSTD_LEVEL);
+    w->packed = list_reserve(w->packed, &w->packed_room, bound, 1);
+    w->header.packed_size = ZSTD_compressCCtx(w->zstd, w->packed, bound, w->raw, w->header.raw_size, ZSTD_LEVEL);
     if (ZSTD_isError(w->header.packed_size)) /* the bound suffices, so only its own memory can have failed */
         mem_exhausted(bound);
-    mem_free(raw);
-    record_header_write(bytes, &w->header, body);
     *size = RECORD_HEADER_BYTES + w->header.packed_size;
-    return mem_resize(bytes, *size, 1);
+    unsigned char *bytes = mem_alloc(*size);
+    memcpy(bytes + RECORD_HEADER_BYTES, w->packed, w->header.packed_size);
+    record_header_write(bytes, &w->header, bytes + RECORD_HEADER_BYTES);
+    return bytes;
 }

@@ -13,6 +13,7 @@ struct metrics {
     char *path;
     int fd;
     uint64_t size;
+    struct strbuf line;
 };
 
 static int64_t step_of_line(const char *line, size_t size)
@@ -52,6 +53,7 @@ int metrics_open(struct metrics **out, const char *run_directory, int64_t keep, 
     strbuf_init(&kept);
     struct metrics *m = mem_alloc(sizeof *m);
     *m = (struct metrics){.path = path, .fd = -1};
+    strbuf_init(&m->line);
     int rc = old_lines(path, keep, &kept, e);
     if (!rc)
         rc = file_write(path, kept.data, kept.size, e);
@@ -75,16 +77,23 @@ void metrics_close(struct metrics *m)
         return;
     if (m->fd >= 0)
         close(m->fd);
+    strbuf_release(&m->line);
     mem_free(m->path);
     mem_free(m);
 }
 
-static int write_line(struct metrics *m, struct strbuf *line, struct err *e)
+static struct strbuf *begin_line(struct metrics *m, int64_t step)
 {
-    int rc = file_write_at(m->fd, m->path, line->data, line->size, m->size, e);
+    strbuf_clear(&m->line);
+    strbuf_printf(&m->line, "{\"step\": %lld", (long long)step);
+    return &m->line;
+}
+
+static int write_line(struct metrics *m, struct err *e)
+{
+    int rc = file_write_at(m->fd, m->path, m->line.data, m->line.size, m->size, e);
     if (!rc)
-        m->size += line->size;
-    strbuf_release(line);
+        m->size += m->line.size;
     return rc;
 }
 
@@ -99,37 +108,33 @@ static void add_number(struct strbuf *s, const char *name, double x)
 
 int metrics_step(struct metrics *m, const struct step_metrics *s, struct err *e)
 {
-    struct strbuf line;
-    strbuf_init(&line);
-    strbuf_printf(&line, "{\"step\": %lld", (long long)s->step);
-    add_number(&line, "loss", s->loss);
-    add_number(&line, "kl", s->kl);
-    add_number(&line, "ce", s->ce);
-    add_number(&line, "learning_rate", s->learning_rate);
-    add_number(&line, "grad_norm", s->grad_norm);
-    strbuf_printf(&line, ", \"tokens\": %lld, \"supervised_tokens\": %lld", (long long)s->tokens,
+    struct strbuf *line = begin_line(m, s->step);
+    add_number(line, "loss", s->loss);
+    add_number(line, "kl", s->kl);
+    add_number(line, "ce", s->ce);
+    add_number(line, "learning_rate", s->learning_rate);
+    add_number(line, "grad_norm", s->grad_norm);
+    strbuf_printf(line, ", \"tokens\": %lld, \"supervised_tokens\": %lld", (long long)s->tokens,
                   (long long)s->supervised_tokens);
-    add_number(&line, "seconds", s->seconds);
-    add_number(&line, "tokens_per_second", s->seconds > 0 ? (double)s->tokens / s->seconds : 0);
-    add_number(&line, "label_wait_seconds", s->label_wait_seconds);
-    add_number(&line, "teacher_wait_seconds", s->teacher_wait_seconds);
-    add_number(&line, "reduce_wait_seconds", s->reduce_wait_seconds);
-    strbuf_adds(&line, "}\n");
-    return write_line(m, &line, e);
+    add_number(line, "seconds", s->seconds);
+    add_number(line, "tokens_per_second", s->seconds > 0 ? (double)s->tokens / s->seconds : 0);
+    add_number(line, "label_wait_seconds", s->label_wait_seconds);
+    add_number(line, "teacher_wait_seconds", s->teacher_wait_seconds);
+    add_number(line, "reduce_wait_seconds", s->reduce_wait_seconds);
+    strbuf_adds(line, "}\n");
+    return write_line(m, e);
 }
 
 int metrics_validation(struct metrics *m, int64_t step, const struct validation_metrics *v, struct err *e)
 {
-    struct strbuf line;
-    strbuf_init(&line);
-    strbuf_printf(&line, "{\"step\": %lld, \"validation\": {\"supervised_tokens\": %lld", (long long)step,
-                  (long long)v->supervised_tokens);
-    add_number(&line, "loss", v->loss);
-    add_number(&line, "kl", v->kl);
-    add_number(&line, "ce", v->ce);
-    add_number(&line, "perplexity", v->perplexity);
-    add_number(&line, "accuracy", v->accuracy);
-    add_number(&line, "seconds", v->seconds);
-    strbuf_adds(&line, "}}\n");
-    return write_line(m, &line, e);
+    struct strbuf *line = begin_line(m, step);
+    strbuf_printf(line, ", \"validation\": {\"supervised_tokens\": %lld", (long long)v->supervised_tokens);
+    add_number(line, "loss", v->loss);
+    add_number(line, "kl", v->kl);
+    add_number(line, "ce", v->ce);
+    add_number(line, "perplexity", v->perplexity);
+    add_number(line, "accuracy", v->accuracy);
+    add_number(line, "seconds", v->seconds);
+    strbuf_adds(line, "}}\n");
+    return write_line(m, e);
 }

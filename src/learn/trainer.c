@@ -32,7 +32,8 @@ struct trainer {
     struct tape *tape;
     struct loss *loss;
     struct micro_batch batch;
-    struct label_set *sets; /* [sequences_per_micro_batch]: decoded labels of the micro-batch */
+    struct record_reader *reader;
+    struct label_set *sets; /* [sequences_per_micro_batch]: decoded labels of the micro-batch; memory is kept */
     int set_count;
     float *h, *dh; /* [tokens of a micro-batch, hidden] */
 
@@ -133,6 +134,7 @@ struct trainer *trainer_new(const struct train_spec *spec, struct model *student
     t->permitted = -1;
     arena_init(&t->arena);
     micro_batch_init(&t->batch, spec->sequences_per_micro_batch * spec->sequence_length);
+    t->reader = record_reader_new();
     t->sets = mem_array((size_t)spec->sequences_per_micro_batch, sizeof *t->sets);
     make_bounds(t);
     t->buckets = buckets_new(&g->replicas, t->bounds, t->bucket_count);
@@ -146,18 +148,14 @@ struct trainer *trainer_new(const struct train_spec *spec, struct model *student
     return NULL;
 }
 
-static void release_sets(struct trainer *t)
-{
-    while (t->set_count)
-        label_set_release(&t->sets[--t->set_count]);
-}
-
 void trainer_free(struct trainer *t)
 {
     if (!t)
         return;
-    release_sets(t);
+    for (int64_t i = 0; t->sets && i < t->spec.sequences_per_micro_batch; i++)
+        label_set_release(&t->sets[i]);
     mem_free(t->sets);
+    record_reader_free(t->reader);
     for (int i = 0; i < t->kept_count; i++)
         mem_free(t->kept[i].bytes);
     mem_free(t->kept);
@@ -204,7 +202,8 @@ static const struct label_set *decode(struct trainer *t, const struct sequence *
 {
     struct err e = {0};
     struct label_set *set = &t->sets[t->set_count];
-    if (record_decode(bytes, size, &t->spec.label, s->id, s->input_hash, t->spec.label_vocabulary, set, &e))
+    if (record_reader_decode(t->reader, bytes, size, &t->spec.label, s->id, s->input_hash, t->spec.label_vocabulary,
+                             set, &e))
         failure_raise(&e);
     t->set_count++;
     return set;
@@ -252,7 +251,7 @@ static void start_buckets(void *context, int64_t end)
 static int64_t gather_micro_batch(struct trainer *t, int64_t step, int64_t i)
 {
     int64_t R = t->g->student.replicas;
-    release_sets(t);
+    t->set_count = 0;
     micro_batch_clear(&t->batch);
     for (int64_t k = 0; k < t->spec.sequences_per_micro_batch && i < t->spec.sequences_per_step; k++, i += R) {
         struct sequence s = sequence_of(t, step, i);
@@ -377,7 +376,7 @@ int trainer_step(struct trainer *t, int64_t step, struct step_metrics *out, stru
 
 static void validate_some(struct trainer *t, int first, int end, struct loss_sums *sums, int64_t *tokens)
 {
-    release_sets(t);
+    t->set_count = 0;
     micro_batch_clear(&t->batch);
     for (int i = first; i < end; i++) {
         const struct kept_record *k = &t->kept[i];

@@ -40,19 +40,28 @@ static void receive_sizes(const struct comm *c, size_t mine, size_t *offsets)
     }
 }
 
-void gather_bytes(const struct comm *c, const void *mine, size_t size, void **all, size_t *offsets, int root)
+static void reserve(void **all, size_t *room, size_t size)
 {
-    *all = NULL;
+    if (*all && size <= *room)
+        return;
+    mem_free(*all);
+    *all = mem_alloc(size);
+    *room = size;
+}
+
+void gather_bytes(const struct comm *c, const void *mine, size_t size, void **all, size_t *room, size_t *offsets,
+                  int root)
+{
     if (c->rank != root) {
         send_all(c, mine, size, root);
         return;
     }
     receive_sizes(c, size, offsets);
-    char *bytes = mem_alloc(offsets[c->size]);
+    reserve(all, room, offsets[c->size]);
+    char *bytes = *all;
     for (int r = 0; r < c->size; r++)
         if (r != root)
             receive_all(c, bytes + offsets[r], offsets[r + 1] - offsets[r], r);
     if (size)
         memcpy(bytes + offsets[root], mine, size);
-    *all = bytes;
 }

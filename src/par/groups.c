@@ -127,8 +127,9 @@ void groups_describe(const struct groups *g, int threads, const char *detail,
     strbuf_add(&mine, &index, sizeof index);
     describe_me(g, threads, detail, &mine);
     size_t *offsets = mem_array((size_t)n + 1, sizeof *offsets);
-    void *all;
-    gather_bytes(g->world, mine.data, mine.size + 1, &all, offsets, 0);
+    void *all = NULL;
+    size_t room = 0;
+    gather_bytes(g->world, mine.data, mine.size + 1, &all, &room, offsets, 0);
     if (all) {
         const char **lines = mem_array((size_t)n, sizeof *lines);
         for (int r = 0; r < n; r++) {

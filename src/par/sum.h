@@ -32,9 +32,11 @@ void max_f32(const struct comm *c, float *x, int64_t n);
 /* before[i] = the sum of x[i] over the ranks below this one, added in rank order; total[i] = over all. */
 void scan_f64(const struct comm *c, double *before, double *total, const double *x, int64_t n);
 
-/* Gathers counts[rank] bytes from each rank to root; root gets them one behind the other in rank order in *all
- * (mem_alloc'ed) with offsets[size + 1]; the others get NULL. Any size. */
-void gather_bytes(const struct comm *c, const void *mine, size_t size, void **all, size_t *offsets, int root);
+/* Gathers `size` bytes of any size from each rank to root; root gets them one behind the other in rank order in *all,
+ * which has *room bytes of mem_alloc (NULL and 0 at first) and grows as needed, with offsets[size of c + 1]; of the
+ * others all three stay as they are. */
+void gather_bytes(const struct comm *c, const void *mine, size_t size, void **all, size_t *room, size_t *offsets,
+                  int root);
 
 /* Frees the kept memory. */
 void sum_release(void);

@@ -68,9 +68,9 @@ static void wait_in_split(void)
 
 static void wait_in_gather(void)
 {
-    size_t offsets[16];
-    void *all;
-    gather_bytes(&world, x, 100, &all, offsets, 0);
+    size_t offsets[16], room = 0;
+    void *all = NULL;
+    gather_bytes(&world, x, 100, &all, &room, offsets, 0);
     comm_barrier(&world); /* the senders do not wait for root */
 }
 
@@ -99,9 +99,9 @@ static void wait_outside(void)
 /* A rank that is not there: MPI itself refuses. */
 static void wrong_use_of_mpi(void)
 {
-    size_t offsets[16];
-    void *all;
-    gather_bytes(&world, x, 100, &all, offsets, 99);
+    size_t offsets[16], room = 0;
+    void *all = NULL;
+    gather_bytes(&world, x, 100, &all, &room, offsets, 99);
 }
 
 static const struct {
