@@ -2,6 +2,7 @@
 
 #include "base/profile.h"
 #include "kern/op_linear.h"
+#include "par/progress.h"
 #include "par/sum.h"
 
 static enum precision precision(const struct tape *t)
@@ -85,6 +86,7 @@ void linear_columns_forward(struct tape *t, const struct batch *b, const struct 
         if (l->lora && !drops(t, b))
             outputs_of[n++] = (struct gemm_output){uses[i].inner, l->lora->rank, param_matrix(l->lora->a), false};
     }
+    progress_poll();
     profile_op(ops[uses[0].slot]);
     gemm_forward_each(precision(t), outputs_of, n, x, inputs(uses[0].l), b->T);
     for (int i = 0; i < count; i++)
@@ -145,6 +147,7 @@ static void take_sum(struct tape *t, const struct batch *b, const struct linear_
 
 void linear_row_start(struct tape *t, const struct batch *b, const struct linear_row *r)
 {
+    progress_poll();
     if (t->m->shard.count == 1)
         row_alone(t, b, r);
     else
@@ -232,6 +235,7 @@ void linear_columns_backward(struct tape *t, const struct batch *b, const struct
     profile_op(OP_TP_SUM);
     sum_start(&t->m->shards, t->half, t->sum, b->T * ld);
     for (int i = 0; i < count; i++) { /* what needs no sum hides it */
+        progress_poll();
         profile_op(ops[uses[i].slot]);
         outputs_backward(t, b, uses[i].l, uses[i].y, x, uses[i].inner);
     }

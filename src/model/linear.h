@@ -2,7 +2,8 @@
  *
  * Column-parallel (q, k, v, gate, up): the input is whole, each shard makes its part of the output. Row-parallel (o,
  * down): each shard holds a part of the input and makes a part of every output's sum. An adapter's r-wide inner values
- * that need a sum over shards ride as extra columns in the layer's own sum (SEMANTICS, Parallel models). */
+ * that need a sum over shards ride as extra columns in the layer's own sum (SEMANTICS, Parallel models). Traffic is
+ * polled between products, for ranks that have no communication thread. */
 #ifndef RETORT_MODEL_LINEAR_H
 #define RETORT_MODEL_LINEAR_H
 

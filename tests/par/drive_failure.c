@@ -84,6 +84,14 @@ static void wait_in_buckets(void)
     buckets_finish(buckets);
 }
 
+static struct comm apart; /* its ranks reach each other by messages */
+
+static void wait_in_started_sum(void)
+{
+    sum_start(&apart, 1, x, 1 << 16);
+    sum_finish(&apart, 1);
+}
+
 static void wait_in_mailbox(void)
 {
     size_t size;
@@ -116,6 +124,7 @@ static const struct {
     {"broadcast", wait_in_broadcast},
     {"gather", wait_in_gather},
     {"buckets", wait_in_buckets},
+    {"started_sum", wait_in_started_sum},
     {"mailbox", wait_in_mailbox},
     {"outside", wait_outside},
     {"wrong_use", wrong_use_of_mpi},
@@ -144,6 +153,10 @@ int main(int argc, char **argv)
     const int sources[] = {world.size - 1};
     buckets = buckets_new(&world, bounds, 1);
     mailbox = mailbox_new(&world, sources, 1);
+    comm_duplicate(&apart, &world);
+    window_refuse(&apart);
+    sum_start(&apart, 0, x, 1);
+    sum_finish(&apart, 0);
     /* "all": every rank fails at the same time; "none": the wait itself is what fails */
     const bool last = world.rank == world.size - 1;
     if (strcmp(argv[2], "none") != 0 && (last || strcmp(argv[2], "all") == 0))

@@ -27,7 +27,7 @@ check() {
 }
 
 mpirun=$*
-for wait in sum long_sum message_sum agree split broadcast gather buckets mailbox; do
+for wait in sum long_sum message_sum agree split broadcast gather buckets started_sum mailbox; do
     case $how in
     raise) check $wait raise 3 '^rank 2: weights.bin: cut' 'rank 0 leaves: rank 2: weights.bin' 'rank 1 leaves' ;;
     kill) check $wait kill 137 ;;
