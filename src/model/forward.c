@@ -32,8 +32,8 @@ void model_forward_cached(struct tape *t, const struct batch *b, struct kv_cache
     embedding_forward(t->blocks[0].x_in, b->ids, param_matrix(m->embed), m->shard.vocab.first, b->T);
     profile_op(OP_TP_SUM);
     sum_f32(&m->shards, t->blocks[0].x_in, b->T * m->config.hidden_size);
-    struct half halves[2];
-    run_blocks(halves, halves_cut(halves, t, b), cache);
+    struct half halves[2] = {{t, *b}};
+    run_blocks(halves, cache ? 1 : halves_cut(halves, t, b), cache); /* a cache takes all rows at once */
 }
 
 void model_forward(const struct model *m, struct tape *t, const struct batch *b)

@@ -402,6 +402,19 @@ static void forward_only(void **state)
     }
 }
 
+/* The whole batch as one document that goes into a cache: logits after it, which the caller frees. */
+static float *decode_long(const struct model *m)
+{
+    struct err e = {0};
+    struct tape *t = tape_new(m, LONG, TAPE_INFERENCE, &e);
+    struct kv_cache *c = kv_cache_new(m, LONG, &e);
+    float *logits = mem_array((size_t)m->config.vocab_size, sizeof *logits);
+    model_decode(m, t, c, ids, LONG, logits);
+    kv_cache_free(c);
+    tape_free(t);
+    return logits;
+}
+
 static void same_bits(const struct model_options *o, const struct comm *apart)
 {
     struct run together, in_halves;
@@ -412,6 +425,10 @@ static void same_bits(const struct model_options *o, const struct comm *apart)
     const int64_t V = m->shard.vocab.end - m->shard.vocab.first;
     assert_memory_equal(together.logits, in_halves.logits, (size_t)(ROWS * V) * sizeof(float));
     assert_memory_equal(m->gradient, in_halves.m->gradient, (size_t)m->trainable_count * sizeof(float));
+    float *decoded = decode_long(m), *decoded_apart = decode_long(in_halves.m);
+    assert_memory_equal(decoded, decoded_apart, (size_t)V * sizeof(float));
+    mem_free(decoded);
+    mem_free(decoded_apart);
     end_run(&together);
     end_run(&in_halves);
 }
