@@ -49,8 +49,7 @@ static void lay_out_parts(const struct comm *c, const void *mine, size_t size)
     }
 }
 
-/* The rank that is i places after this one: everybody starts with another one, so that no rank is flooded. */
-static int peer(const struct comm *c, int i)
+int exchange_peer(const struct comm *c, int i)
 {
     return (c->rank + i) % c->size;
 }
@@ -60,40 +59,35 @@ const void *const *exchange_whole(const struct comm *c, const void *x, size_t si
     lay_out_parts(c, x, size);
     int count = 0;
     for (int i = 1; i < c->size; i++) {
-        const int r = peer(c, i);
+        const int r = exchange_peer(c, i);
         scratch.requests[count++] = request_receive(c, (void *)scratch.parts[r], size, r, TAG_WHOLE);
     }
     for (int i = 1; i < c->size; i++)
-        scratch.requests[count++] = request_send(c, x, size, peer(c, i), TAG_WHOLE);
+        scratch.requests[count++] = request_send(c, x, size, exchange_peer(c, i), TAG_WHOLE);
     request_wait(scratch.requests, count);
     return scratch.parts;
 }
 
-struct slice {
-    char *at;
-    size_t size;
-};
-
-static struct slice slice_of(char *x, int64_t n, size_t element, int rank, int ranks)
+struct slice exchange_slice(void *x, int64_t n, size_t element, int rank, int ranks)
 {
     int64_t first, end;
     shard_range(n, rank, ranks, &first, &end);
-    return (struct slice){x + (size_t)first * element, (size_t)(end - first) * element};
+    return (struct slice){(char *)x + (size_t)first * element, (size_t)(end - first) * element};
 }
 
 /* Afterwards scratch.parts holds every rank's contribution to the slice that this rank owns. */
 static void send_slices(const struct comm *c, char *x, int64_t n, size_t element)
 {
-    const struct slice mine = slice_of(x, n, element, c->rank, c->size);
+    const struct slice mine = exchange_slice(x, n, element, c->rank, c->size);
     lay_out_parts(c, mine.at, mine.size);
     int count = 0;
     for (int i = 1; i < c->size; i++) {
-        const int r = peer(c, i);
+        const int r = exchange_peer(c, i);
         scratch.requests[count++] = request_receive(c, (void *)scratch.parts[r], mine.size, r, TAG_SLICE);
     }
     for (int i = 1; i < c->size; i++) {
-        const struct slice theirs = slice_of(x, n, element, peer(c, i), c->size);
-        scratch.requests[count++] = request_send(c, theirs.at, theirs.size, peer(c, i), TAG_SLICE);
+        const struct slice theirs = exchange_slice(x, n, element, exchange_peer(c, i), c->size);
+        scratch.requests[count++] = request_send(c, theirs.at, theirs.size, exchange_peer(c, i), TAG_SLICE);
     }
     request_wait(scratch.requests, count);
 }
@@ -101,20 +95,20 @@ static void send_slices(const struct comm *c, char *x, int64_t n, size_t element
 /* Every rank's slice of x to every rank. */
 static void send_results(const struct comm *c, char *x, int64_t n, size_t element)
 {
-    const struct slice mine = slice_of(x, n, element, c->rank, c->size);
+    const struct slice mine = exchange_slice(x, n, element, c->rank, c->size);
     int count = 0;
     for (int i = 1; i < c->size; i++) {
-        const struct slice theirs = slice_of(x, n, element, peer(c, i), c->size);
-        scratch.requests[count++] = request_receive(c, theirs.at, theirs.size, peer(c, i), TAG_RESULT);
+        const struct slice theirs = exchange_slice(x, n, element, exchange_peer(c, i), c->size);
+        scratch.requests[count++] = request_receive(c, theirs.at, theirs.size, exchange_peer(c, i), TAG_RESULT);
     }
     for (int i = 1; i < c->size; i++)
-        scratch.requests[count++] = request_send(c, mine.at, mine.size, peer(c, i), TAG_RESULT);
+        scratch.requests[count++] = request_send(c, mine.at, mine.size, exchange_peer(c, i), TAG_RESULT);
     request_wait(scratch.requests, count);
 }
 
 void exchange_slices(const struct comm *c, void *x, int64_t n, size_t element, combine_function *combine)
 {
-    const struct slice mine = slice_of(x, n, element, c->rank, c->size);
+    const struct slice mine = exchange_slice(x, n, element, c->rank, c->size);
     send_slices(c, x, n, element);
     combine(mine.at, scratch.parts, c->size, (int64_t)(mine.size / element));
     send_results(c, x, n, element);

@@ -14,6 +14,15 @@ const void *const *exchange_whole(const struct comm *c, const void *x, size_t si
  * result round. Two delays, but less than 2 * n elements received whatever the number of ranks. */
 void exchange_slices(const struct comm *c, void *x, int64_t n, size_t element, combine_function *combine);
 
+/* Rank's slice of x[n], and the rank that is i places after this one: everybody starts with another one, so that no
+ * rank is flooded. Local. */
+struct slice {
+    char *at;
+    size_t size;
+};
+struct slice exchange_slice(void *x, int64_t n, size_t element, int rank, int ranks);
+int exchange_peer(const struct comm *c, int i);
+
 /* Frees the memory kept between calls. */
 void exchange_release(void);
 

@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "par/combine.h"
-#include "par/groups.h"
+#include "par/exchange.h"
 #include "par/progress.h"
 #include "par/request.h"
 #include "par/sum.h"
@@ -20,8 +20,8 @@ struct flight {
     enum stage stage; /* this and all below is guarded by the progress lock while it is not LANDED */
     float *x;
     int64_t n;
-    float *room; /* others' contributions to the own slice */
-    int64_t floats;
+    char *room; /* others' contributions to the own slice */
+    size_t room_size;
     const void **parts;
     MPI_Request *requests;
     int posted;
@@ -88,38 +88,30 @@ bool flight_takes(const struct comm *c, int64_t n)
     return (size_t)(n / c->size + 1) * sizeof(float) <= REQUEST_BYTES_MAX;
 }
 
-struct slice {
-    float *at;
-    int64_t n;
-};
-
 static struct slice slice_of(const struct flight *f, int rank)
 {
-    int64_t first, end;
-    shard_range(f->n, rank, f->comm.size, &first, &end);
-    return (struct slice){f->x + first, end - first};
+    return exchange_slice(f->x, f->n, sizeof *f->x, rank, f->comm.size);
 }
 
-/* The rank that is i places after this one: everybody starts with another one, so that no rank is flooded. */
 static int peer(const struct flight *f, int i)
 {
-    return (f->comm.rank + i) % f->comm.size;
+    return exchange_peer(&f->comm, i);
 }
 
 static void receive(struct flight *f, struct slice s, int from, enum request_tag tag)
 {
-    f->requests[f->posted++] = request_receive(&f->comm, s.at, (size_t)s.n * sizeof(float), from, tag);
+    f->requests[f->posted++] = request_receive(&f->comm, s.at, s.size, from, tag);
 }
 
 static void send(struct flight *f, struct slice s, int to, enum request_tag tag)
 {
-    f->requests[f->posted++] = request_send(&f->comm, s.at, (size_t)s.n * sizeof(float), to, tag);
+    f->requests[f->posted++] = request_send(&f->comm, s.at, s.size, to, tag);
 }
 
 static void send_contributions(struct flight *f)
 {
     const struct slice mine = slice_of(f, f->comm.rank);
-    struct slice to = {f->room, mine.n};
+    struct slice to = {f->room, mine.size};
     f->stage = CONTRIBUTIONS;
     f->posted = 0;
     for (int r = 0; r < f->comm.size; r++) {
@@ -127,7 +119,7 @@ static void send_contributions(struct flight *f)
         if (r == f->comm.rank)
             continue;
         receive(f, to, r, TAG_FLIGHT);
-        to.at += mine.n;
+        to.at += mine.size;
     }
     for (int i = 1; i < f->comm.size; i++)
         send(f, slice_of(f, peer(f, i)), peer(f, i), TAG_FLIGHT);
@@ -136,7 +128,7 @@ static void send_contributions(struct flight *f)
 static void send_results(struct flight *f)
 {
     const struct slice mine = slice_of(f, f->comm.rank);
-    combine_sum_f32(mine.at, f->parts, f->comm.size, mine.n);
+    combine_sum_f32(mine.at, f->parts, f->comm.size, (int64_t)(mine.size / sizeof *f->x));
     f->stage = RESULTS;
     f->posted = 0;
     for (int i = 1; i < f->comm.size; i++)
@@ -168,12 +160,12 @@ static bool landed(void *context)
 
 static void reserve(struct flight *f)
 {
-    const int64_t floats = slice_of(f, f->comm.rank).n * (f->comm.size - 1);
-    if (floats <= f->floats)
+    const size_t size = slice_of(f, f->comm.rank).size * (size_t)(f->comm.size - 1);
+    if (size <= f->room_size)
         return;
     mem_free(f->room);
-    f->room = mem_array((size_t)floats, sizeof *f->room);
-    f->floats = floats;
+    f->room = mem_alloc(size);
+    f->room_size = size;
 }
 
 void flight_start(struct flight *f, float *x, int64_t n)

@@ -30,8 +30,26 @@ int __wrap_fdatasync(int fd);
 ssize_t __real_pwrite(int fd, const void *bytes, size_t size, off_t offset);
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t size, off_t offset);
 
+static bool watching; /* at each call, for files that are written and do not look like it */
+static int unlocked;
+
+static void watch_open_files(void)
+{
+    struct store_names names;
+    struct err e = {0};
+    assert_done(store_names_read(&names, directory, STORE_LABELS, &e), &e);
+    for (int i = 0; i < names.count; i++) {
+        char *path = file_join(directory, names.names[i]);
+        unlocked += file_ends_in(path, ".open") && !store_writer_lives(path);
+        mem_free(path);
+    }
+    store_names_release(&names);
+}
+
 static bool is_last(void)
 {
+    if (watching)
+        watch_open_files();
     return ++calls == last_call;
 }
 
@@ -243,6 +261,18 @@ static void killed_anywhere(void **state)
     assert_true(call > 30); /* numbers, records, seals, removals */
 }
 
+/* Whoever looks at any moment sees that a file is being written. */
+static void locked_from_the_first(void **state)
+{
+    (void)state;
+    calls = unlocked = 0;
+    watching = true;
+    fill(0, 21, 1, true); /* a file for each record */
+    watching = false;
+    assert_true(calls > 21);
+    assert_int_equal(unlocked, 0);
+}
+
 /* Two that merge and one that writes, at once. */
 static void all_at_once(void **state)
 {
@@ -390,6 +420,7 @@ int main(void)
         IN_STORE(living_writer),
         IN_STORE(damaged_files_stay),
         IN_STORE(killed_anywhere),
+        IN_STORE(locked_from_the_first),
         IN_STORE(all_at_once),
         IN_STORE(exported),
         IN_STORE(exported_large),

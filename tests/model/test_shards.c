@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "fmt/safetensors.h"
+#include "model/halves.h"
 #include "model/model.h"
 #include "model/save.h"
 #include "model_maker.h"
@@ -26,7 +27,7 @@ static struct comm self;
 
 static uint32_t ids[LONG];
 static int32_t position[LONG], rows[ROWS];
-static const int32_t short_start[] = {0, 1, 9, 30, T}, long_start[] = {0, 1, 90, 301, LONG};
+static const int32_t short_start[] = {0, 1, 9, 30, T}, long_start[] = {0, 1, 90, 201, LONG};
 static uint64_t place[LONG];
 
 /* tokens: T or LONG */
@@ -433,6 +434,28 @@ static void same_bits(const struct model_options *o, const struct comm *apart)
     end_run(&in_halves);
 }
 
+/* That there are halves at all, and that they are the batch. */
+static void check_cut(const struct model_options *o, const struct comm *shards, bool expected)
+{
+    struct err e = {0};
+    struct model *m;
+    struct half cut[2];
+    const struct batch b = make_batch(1, LONG);
+    assert_done(model_open(&m, directory, o, shards, "--model", &e), &e);
+    struct tape *t = tape_new(m, LONG, TAPE_INFERENCE, &e);
+    assert_int_equal(halves_cut(cut, t, &b), expected ? 2 : 1);
+    assert_int_equal(cut[0].b.T + (expected ? cut[1].b.T : 0), LONG);
+    if (expected) { /* the second has the rows from 201 + 2 * 64 on, of a document that began at 201 */
+        assert_int_equal(cut[0].b.T, 329);
+        assert_int_equal(cut[0].b.documents, 4);
+        assert_int_equal(cut[1].b.documents, 1);
+        assert_int_equal(cut[1].b.start[0], -128);
+        assert_ptr_equal(cut[1].b.ids, b.ids + 329);
+    }
+    tape_free(t);
+    model_close(m);
+}
+
 /* Shards that reach each other by messages compute a batch in two halves, and hide their sums behind products: nobody
  * sees that from the numbers. */
 static void halves(void **state)
@@ -449,6 +472,8 @@ static void halves(void **state)
         write_model(&c);
         struct model_options o = {
             .precision = i % 2 ? PRECISION_BF16 : PRECISION_F32, .train_base = true, .positions = LONG};
+        check_cut(&o, &world, false);
+        check_cut(&o, &apart, world.size > 1 && o.precision == PRECISION_BF16);
         same_bits(&o, &apart);
         o.train_base = false;
         o.train_adapter = true;
